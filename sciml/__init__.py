@@ -1,0 +1,1 @@
+"""sciml: graphs, symmetry and symbolic laws for molecules and physics."""

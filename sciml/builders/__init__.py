@@ -1,0 +1,1 @@
+"""Builders: anything to a Graph."""

@@ -1,0 +1,1 @@
+"""Named sets and the users' own files."""

@@ -1,0 +1,1 @@
+"""From messages to a law: record, reduce, search, select, refit, Law, report."""

@@ -1,0 +1,1 @@
+"""Layers: the message-passing engine and its instances."""

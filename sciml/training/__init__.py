@@ -1,0 +1,1 @@
+"""Training: task, losses, optimizers, run directories."""
