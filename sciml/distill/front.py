@@ -1,0 +1,105 @@
+"""What a search is asked (Problem) and what it answers (Candidate, Front): the protocol of every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import sympy
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A table of observations of a scalar law ``y = f(x₁, …, xₖ)``.
+
+    Attributes:
+        X: one row per observation, one column per variable.
+        y: the target.
+        names: variable names, usable as SymPy symbols.
+        weights: inverse variances of ``y`` up to a common factor; equal if None.
+        units: unit of each variable (pint notation), or None if unknown.
+        target_unit: unit of ``y``, or None if unknown.
+    """
+
+    X: Float[np.ndarray, "rows variables"]
+    y: Float[np.ndarray, "rows"]
+    names: tuple[str, ...]
+    weights: Float[np.ndarray, "rows"] | None = None
+    units: tuple[str, ...] | None = None
+    target_unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A formula with its numbers in place.
+
+    Attributes:
+        expression: SymPy expression in the problem's variable names.
+        complexity: nodes of the expression (`sciml.distill.expression.complexity`).
+        loss: weighted mean squared error on all rows, divided by the weighted mean square of ``y``.
+        engine: which backend proposed it.
+    """
+
+    expression: sympy.Expr
+    complexity: int
+    loss: float
+    engine: str = ""
+
+
+@dataclass(frozen=True)
+class Front:
+    """Pareto front: no candidate is both more complex and worse than another; simplest first.
+
+    Attributes:
+        candidates: the front.
+        rows: number of observations that the losses were computed on.
+        complete: False if the search was ended before its time (interrupted, crashed, timed out).
+        messages: what the user should know of how the search went.
+    """
+
+    candidates: tuple[Candidate, ...]
+    rows: int
+    complete: bool = True
+    messages: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def of(cls, candidates: Iterable[Candidate], rows: int, **state) -> Front:
+        """Keep the candidates that no simpler one equals or beats."""
+        kept: list[Candidate] = []
+        for candidate in sorted(candidates, key=lambda c: (c.complexity, c.loss)):
+            if np.isfinite(candidate.loss) and (not kept or candidate.loss < kept[-1].loss):
+                kept.append(candidate)
+        return cls(tuple(kept), rows, **state)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.candidates)
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def merge(self, other: Front) -> Front:
+        """Return the front of both, complete only if both are."""
+        return Front.of(
+            (*self, *other),
+            rows=self.rows,
+            complete=self.complete and other.complete,
+            messages=self.messages + other.messages,
+        )
+
+
+class Backend(Protocol):
+    """A search engine: deterministic for a seed unless the clock ends it; Ctrl-C returns what it has."""
+
+    def __call__(
+        self,
+        problem: Problem,
+        *,
+        seconds: float,
+        seed: int,
+        on_front: Callable[[Front], None] | None = None,
+    ) -> Front:
+        """Search for at most ``seconds``; tell ``on_front`` whenever the front has improved."""
+        ...
