@@ -124,11 +124,14 @@ def refit(expression: sympy.Expr, problem: Problem) -> tuple[sympy.Expr, float]:
         arguments = [*(scaled * size), *problem.X.T.astype(np.float64)]
         return np.stack(_call(compiled, arguments, problem.y.shape), axis=1) * root
 
+    def residuals(scaled: np.ndarray) -> np.ndarray:
+        return values_and_derivatives(scaled)[:, 0] - problem.y * root[:, 0]
+
     def jacobian(scaled: np.ndarray) -> np.ndarray:
         return np.nan_to_num(values_and_derivatives(scaled)[:, 1:] * size, posinf=0.0, neginf=0.0)
 
     fitted = scipy.optimize.least_squares(
-        lambda scaled: values_and_derivatives(scaled)[:, 0] - problem.y * root[:, 0],
+        residuals,
         np.array(list(start.values())) / size,
         jacobian,
         x_scale="jac",
