@@ -11,7 +11,7 @@ Conventions, kept everywhere:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -21,6 +21,17 @@ from torch.utils import _pytree as pytree
 
 Place = Literal["nodes", "senders", "edges", "globals"]
 PLACES: tuple[Place, ...] = ("nodes", "senders", "edges", "globals")
+_PARTS = (
+    "edge_index",
+    "nodes",
+    "edges",
+    "globals",
+    "node_counts",
+    "edge_counts",
+    "senders",
+    "sender_counts",
+    "specs",
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,6 @@ POSITION = Spec(irreps="1o", moves=True)
 CELL = Spec(irreps="1o")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Graph:
     """A batch of graphs (one graph is a batch of one).
 
@@ -64,15 +74,57 @@ class Graph:
         specs: (place, name) to what the field means.
     """
 
+    # Frozen by hand: Lightning refuses frozen dataclasses in batches.
+    __slots__ = (
+        "edge_counts", "edge_index", "edges", "globals", "node_counts", "nodes", "sender_counts", "senders",
+        "specs",
+    )  # fmt: skip
     edge_index: Int[Tensor, "2 edges"]
     nodes: dict[str, Tensor]
     edges: dict[str, Tensor]
     globals: dict[str, Tensor]
     node_counts: Int[Tensor, "graphs"]
     edge_counts: Int[Tensor, "graphs"]
-    senders: dict[str, Tensor] | None = None
-    sender_counts: Int[Tensor, "graphs"] | None = None
-    specs: Mapping[tuple[Place, str], Spec] = field(default_factory=dict)
+    senders: dict[str, Tensor] | None
+    sender_counts: Int[Tensor, "graphs"] | None
+    specs: Mapping[tuple[Place, str], Spec]
+
+    def __init__(
+        self,
+        edge_index: Int[Tensor, "2 edges"],
+        nodes: dict[str, Tensor],
+        edges: dict[str, Tensor],
+        globals: dict[str, Tensor],  # noqa: A002 - the field's usual word
+        node_counts: Int[Tensor, "graphs"],
+        edge_counts: Int[Tensor, "graphs"],
+        senders: dict[str, Tensor] | None = None,
+        sender_counts: Int[Tensor, "graphs"] | None = None,
+        specs: Mapping[tuple[Place, str], Spec] | None = None,
+    ) -> None:
+        values = (
+            edge_index,
+            nodes,
+            edges,
+            globals,
+            node_counts,
+            edge_counts,
+            senders,
+            sender_counts,
+            specs or {},
+        )
+        for name, value in zip(_PARTS, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(
+            f"A Graph is frozen: use with_nodes, with_edges or with_globals to set {name!r}."
+        )
+
+    def __reduce__(self) -> tuple[type[Graph], tuple[Any, ...]]:
+        return Graph, tuple(getattr(self, name) for name in _PARTS)
+
+    def _replace(self, **changes: Any) -> Graph:
+        return Graph(**{name: getattr(self, name) for name in _PARTS} | changes)
 
     # ------------------------------------------------------------------ making
 
@@ -174,7 +226,7 @@ class Graph:
                 )
         new = {(place, name): spec for name, spec in (specs or {}).items()}
         merged: dict[str, Any] = {place: dict(getattr(self, place) or {}) | dict(values)}
-        return replace(self, **merged, specs=dict(self.specs) | new)
+        return self._replace(**merged, specs=dict(self.specs) | new)
 
     # ---------------------------------------------------------------- looking
 
@@ -327,8 +379,7 @@ class Graph:
             senders = {name: value[sender] for name, value in self.senders.items()}
             sender_counts = self.sender_counts[chosen]
         offsets = torch.stack([sender_offset, node_offset])  # 2 graphs
-        return replace(
-            self,
+        return self._replace(
             edge_index=self.edge_index[:, edge] + torch.repeat_interleave(offsets, edge_counts, dim=1),
             nodes={name: value[node] for name, value in self.nodes.items()},
             edges={name: value[edge] for name, value in self.edges.items()},
@@ -363,8 +414,7 @@ def batch(graphs: Sequence[Graph]) -> Graph:
     def join(place: Place) -> dict[str, Tensor]:
         return {name: torch.cat([getattr(g, place)[name] for g in graphs]) for name in getattr(first, place)}
 
-    return replace(
-        first,
+    return first._replace(
         edge_index=torch.cat([g.edge_index + offsets[:, i, None] for i, g in enumerate(graphs)], dim=1),
         nodes=join("nodes"),
         edges=join("edges"),
@@ -461,7 +511,7 @@ def _check_same_fields(first: Graph, other: Graph, number: int) -> None:
 
 
 def _flatten(graph: Graph) -> tuple[list[Any], Any]:
-    names = [f.name for f in fields(graph) if f.name != "specs" and getattr(graph, f.name) is not None]
+    names = [name for name in _PARTS if name != "specs" and getattr(graph, name) is not None]
     return [getattr(graph, name) for name in names], (tuple(names), tuple(graph.specs.items()))
 
 
