@@ -282,6 +282,12 @@ class Graph:
         return self._membership(self.node_counts, self.num_nodes)
 
     @property
+    def sender_graph(self) -> Int[Tensor, "senders"]:
+        """Which graph each sender belongs to; `node_graph` where the two node sets are one."""
+        counts = self.node_counts if self.sender_counts is None else self.sender_counts
+        return self._membership(counts, self.num_senders)
+
+    @property
     def edge_graph(self) -> Int[Tensor, "edges"]:
         """Which graph each edge belongs to."""
         return self._membership(self.edge_counts, self.num_edges)
