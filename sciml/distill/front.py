@@ -49,6 +49,20 @@ class Candidate:
     engine: str = ""
 
 
+EFFECTIVE_ROWS = 2000  # most rows that count in a selection: beyond, a model's errors are not independent
+FLOOR = 1e-24  # relative mean squares below this are rounding errors
+
+
+def description_length(expression: sympy.Expr, complexity: int, loss: float, rows: float) -> float:
+    """Return how many nats it takes to write down a formula and what it leaves unexplained.
+
+    ``rows/2 · log(loss) + log(10) · nodes + log(rows)/2`` per fitted constant (Rissanen 1978).
+    """
+    constants = sum(node.is_Float for node in sympy.preorder_traversal(expression))
+    rest = rows / 2 * np.log(max(loss, FLOOR))
+    return float(rest + np.log(10.0) * complexity + constants * np.log(max(rows, 1.0)) / 2)
+
+
 @dataclass(frozen=True)
 class Front:
     """Pareto front: no candidate is both more complex and worse than another; simplest first.
@@ -56,6 +70,9 @@ class Front:
     Attributes:
         candidates: the front.
         rows: number of observations that the losses were computed on.
+        effective_rows: how many independent observations they are worth, None if not estimated; fewer
+            than ``rows`` if what the best formula leaves over is correlated between neighbouring rows, as
+            the error of a network is.
         complete: False if the search was ended before its time (interrupted, crashed, timed out).
         messages: what the user should know of how the search went.
     """
@@ -64,6 +81,7 @@ class Front:
     rows: int
     complete: bool = True
     messages: tuple[str, ...] = field(default=())
+    effective_rows: float | None = None
 
     @classmethod
     def of(cls, candidates: Iterable[Candidate], rows: int, **state) -> Front:
@@ -80,13 +98,30 @@ class Front:
     def __len__(self) -> int:
         return len(self.candidates)
 
+    def best(self) -> Candidate:
+        """Return the candidate of least description length: the knee of the front.
+
+        Counts at most `EFFECTIVE_ROWS` rows, or ``effective_rows`` where these are fewer: the error of a
+        network is not white noise, and with every row counted as independent, ever more complex formulas
+        would win by fitting it.
+
+        Raises:
+            ValueError: if the front is empty.
+        """
+        if not self.candidates:
+            raise ValueError("the front is empty: the search ended before it fitted a formula; give it more time")
+        rows = min(self.rows, EFFECTIVE_ROWS, self.effective_rows or np.inf)
+        return min(self, key=lambda c: description_length(c.expression, c.complexity, c.loss, rows))
+
     def merge(self, other: Front) -> Front:
-        """Return the front of both, complete only if both are."""
+        """Return the front of both, complete only if both are; of the estimates of independent rows, the smaller."""
+        estimates = [e for e in (self.effective_rows, other.effective_rows) if e is not None]
         return Front.of(
             (*self, *other),
             rows=self.rows,
             complete=self.complete and other.complete,
             messages=self.messages + other.messages,
+            effective_rows=min(estimates, default=None),
         )
 
 

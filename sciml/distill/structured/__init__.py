@@ -1,0 +1,5 @@
+"""The embedded search: structured families of laws, solved by linear algebra."""
+
+from sciml.distill.structured.search import search
+
+__all__ = ["search"]

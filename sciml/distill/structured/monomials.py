@@ -1,0 +1,141 @@
+"""Power products of atoms: variables and the few composites (differences, squared lengths, sines) that laws use."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+from jaxtyping import Bool, Float
+
+from sciml.distill.structured.table import Table
+
+# nodes that a power adds to a product: the operation, the atom, and the exponent
+_NODES = {1.0: 2, -1.0: 2, 2.0: 3, -2.0: 3, 0.5: 3, -0.5: 3}
+
+
+def nodes(power: float) -> int:
+    """Return what a factor ``atom**power`` adds to the complexity of a product."""
+    return _NODES.get(power, 4) if power else 0
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """What monomials are made of, variables first.
+
+    Attributes:
+        expressions: one per atom.
+        values: on the sampled rows.
+        extra: nodes of the atom beyond those of a variable.
+        variables: how many of the atoms are plain variables.
+    """
+
+    expressions: tuple[sympy.Expr, ...]
+    values: Float[np.ndarray, "rows atoms"]
+    extra: tuple[int, ...]
+    variables: int
+
+    @property
+    def logs(self) -> Float[np.ndarray, "rows atoms"]:
+        """Logarithms of the magnitudes."""
+        return np.log(np.maximum(np.abs(self.values), 1e-200))
+
+    @property
+    def negative(self) -> Bool[np.ndarray, "rows atoms"]:
+        """Where an atom is below zero."""
+        return self.values < 0
+
+    def monomials(self, powers: Float[np.ndarray, "monomials atoms"]) -> Float[np.ndarray, "monomials rows"]:
+        """Evaluate power products: one matrix product in logarithms, one for the signs."""
+        value = np.exp(np.clip(powers @ self.logs.T, -600, 600))
+        if self.negative.any():
+            odd = (powers % 2 == 1).astype(np.float32)
+            value *= 1 - 2 * ((odd @ self.negative.T.astype(np.float32)) % 2)
+        return value
+
+    def legal(self, powers: Float[np.ndarray, "monomials atoms"]) -> Bool[np.ndarray, "monomials"]:
+        """Tell which monomials are real: no root of what may be negative."""
+        signed = self.negative.any(0)
+        return ~((powers % 1 != 0) & signed).any(1)
+
+    def cost(self, powers: Float[np.ndarray, "monomials atoms"]) -> Float[np.ndarray, "monomials"]:
+        """Count the nodes that each monomial adds to a product."""
+        table = np.vectorize(nodes, otypes=[float])(powers)
+        return table.sum(1) + (powers != 0) @ np.array(self.extra, float)
+
+    def expression(self, powers: Float[np.ndarray, "atoms"]) -> sympy.Expr:
+        """Return a monomial as an expression with exact exponents."""
+        parts = (a ** exact(p) for a, p in zip(self.expressions, powers, strict=True) if p)
+        return sympy.Mul(*parts)
+
+
+def exact(power: float) -> sympy.Rational:
+    """Return a power as the rational number that it was meant as."""
+    return sympy.Rational(power).limit_denominator(12)
+
+
+def atoms(table: Table, active: Sequence[int]) -> Atoms:
+    """Collect variables, differences, sums and squared lengths of like variables, sines and cosines of angles."""
+    X, s = table.X[:, list(active)], [table.symbols[j] for j in active]
+    group = [table.groups[j] for j in active]
+    found: list[tuple[sympy.Expr, np.ndarray, int]] = [(e, x, 0) for e, x in zip(s, X.T, strict=True)]
+    pairs = [(i, j) for i, j in itertools.combinations(range(len(s)), 2) if group[i] == group[j]]
+    composites: list[tuple[sympy.Expr, np.ndarray, int]] = []
+    for i, j in pairs[:28]:
+        composites.append((s[i] - s[j], X[:, i] - X[:, j], 2))
+    for i, j in pairs[:28]:
+        composites.append((s[i] + s[j], X[:, i] + X[:, j], 2))
+        composites.append((s[i] ** 2 + s[j] ** 2, X[:, i] ** 2 + X[:, j] ** 2, 4))
+    for label in dict.fromkeys(group):
+        same = [i for i, g in enumerate(group) if g == label]
+        for trio in itertools.combinations(same[:5], 3):
+            composites.append((sum(s[i] ** 2 for i in trio), (X[:, trio] ** 2).sum(1), 7))  # type: ignore[arg-type]
+    composites += _distances(composites[: len(pairs)], pairs)
+    for e, x in zip(s, X.T, strict=True):
+        if 0.5 < np.ptp(x) < 100:
+            composites += [(sympy.cos(e), np.cos(x), 1), (sympy.sin(e), np.sin(x), 1)]
+    composites = [c for c in composites if np.ptp(c[1]) > 1e-9]
+    found += composites
+    expressions, values, extra = zip(*found, strict=True)
+    return Atoms(expressions, np.stack(values, 1), extra, len(s))
+
+
+def _distances(
+    differences: list[tuple[sympy.Expr, np.ndarray, int]], pairs: list[tuple[int, int]]
+) -> list[tuple[sympy.Expr, np.ndarray, int]]:
+    """Return squared distances in two and three dimensions, each coordinate used once."""
+    out = []
+    for k in (2, 3):
+        for chosen in itertools.combinations(range(min(len(differences), 15)), k):
+            if len({i for c in chosen for i in pairs[c]}) == 2 * k:
+                e = sympy.Add(*(differences[c][0] ** 2 for c in chosen))
+                out.append((e, sum(differences[c][1] ** 2 for c in chosen), 4 * k + k - 2))
+    return out  # type: ignore[return-value]
+
+
+def enumerate_powers(
+    count: int, exponents: Iterable[float], most: int, budget: float, limit: int
+) -> Float[np.ndarray, "monomials atoms"]:
+    """Enumerate exponent vectors over ``count`` atoms, cheapest first.
+
+    Args:
+        count: number of atoms.
+        exponents: allowed non-zero exponents.
+        most: most atoms in one monomial.
+        budget: most nodes of one monomial.
+        limit: most monomials returned.
+    """
+    exponents = sorted(exponents, key=lambda p: (nodes(p), abs(p), -p))
+    found: list[tuple[float, int, np.ndarray]] = [(0.0, 0, np.zeros(count))]
+    for k in range(1, min(most, count) + 1):
+        allowed = [p for p in exponents if nodes(p) + 2 * (k - 1) <= budget]
+        choices = [q for q in itertools.product(allowed, repeat=k) if sum(map(nodes, q)) <= budget]
+        for place in itertools.combinations(range(count), k):
+            for q in choices:
+                row = np.zeros(count)
+                row[list(place)] = q
+                found.append((sum(map(nodes, q)), len(found), row))
+    found.sort(key=lambda f: f[:2])
+    return np.array([row for _, _, row in found[:limit]])

@@ -1,0 +1,167 @@
+"""Laws that are products: a constant, powers of the variables, and up to three composite factors.
+
+In logarithms such a law is linear,
+
+    log|y| = log|c| + Σᵢ pᵢ log|xᵢ| + Σₖ qₖ log|gₖ(x)|,
+
+so the powers of the variables are projected out once, and every composite g (1 + c·u, sin u, eᵘ − 1, ...; u a
+monomial) is tested with a free exponent by one inner product, all pairs by one Gram matrix. Real exponents
+cost nothing extra; they are rounded only where the data's error allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+from jaxtyping import Float
+
+from sciml.distill.structured import subsets
+from sciml.distill.structured.monomials import Atoms, enumerate_powers
+from sciml.distill.structured.table import Table
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A composite factor g(z) of z = c·u.
+
+    Attributes:
+        log: logarithm of its magnitude.
+        expression: g as an expression of z.
+        nodes: of the function itself.
+        scales: values of c to try.
+        budget: most nodes of u.
+    """
+
+    log: Callable[[np.ndarray], np.ndarray]
+    expression: Callable[[sympy.Expr], sympy.Expr]
+    nodes: int
+    scales: tuple[float, ...]
+    budget: float
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(np.abs(values), 1e-200))
+
+
+_SIMPLE = (1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 1 / 3, -1 / 3, 3.0, -3.0, 0.25, -0.25, 4.0, -4.0)
+_FINE = tuple(s * c for c in np.geomspace(0.02, 50, 28) for s in (1, -1))
+KINDS = (
+    Kind(lambda z: z, sympy.exp, 1, (1.0,), 16),
+    Kind(lambda z: _log(1 + z), lambda z: 1 + z, 2, (1.0, -1.0), 14),
+    Kind(lambda z: _log(1 + z), lambda z: 1 + z, 2, _SIMPLE[2:], 8),
+    Kind(lambda z: _log(1 + z), lambda z: 1 + z, 2, _FINE, 3),
+    Kind(lambda z: _log(_log(z)), sympy.log, 1, (1.0,), 9),
+    Kind(lambda z: _log(np.sin(z)), sympy.sin, 1, (1.0, 0.5, 2.0), 9),
+    Kind(lambda z: _log(np.cos(z)), sympy.cos, 1, (1.0, 0.5, 2.0), 7),
+    Kind(lambda z: _log(np.tanh(z)), sympy.tanh, 1, (1.0, 0.5), 11),
+    Kind(lambda z: _log(np.cosh(np.clip(z, -300, 300))), sympy.cosh, 1, (1.0, 0.5), 11),
+    Kind(lambda z: _log(np.expm1(np.clip(z, -300, 300))), lambda z: sympy.exp(z) - 1, 3, (1.0, -1.0), 11),
+    Kind(lambda z: _log(np.expm1(np.clip(z, -300, 300))), lambda z: sympy.exp(z) - 1, 3, (0.5, -0.5, 2, -2, 0.25, 4), 7),
+    Kind(lambda z: np.logaddexp(0, z), lambda z: sympy.exp(z) + 1, 3, (1.0, -1.0), 11),
+    Kind(lambda z: _log(1 + np.cos(z)), lambda z: 1 + sympy.cos(z), 3, (1.0,), 5),
+    Kind(lambda z: _log(1 - np.cos(z)), lambda z: 1 - sympy.cos(z), 3, (1.0,), 5),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Factors:
+    """All composite factors in a table: row k of ``logs`` is the logarithm of ``expression(k)``."""
+
+    atoms: Atoms
+    powers: Float[np.ndarray, "factors atoms"]
+    kind: np.ndarray
+    scale: np.ndarray
+    cost: np.ndarray
+    logs: Float[np.ndarray, "factors rows"]
+
+    def expression(self, k: int, power: float) -> sympy.Expr:
+        """Return factor ``k`` to a power; a Float stands for a constant that may be refitted."""
+        u = self.atoms.expression(self.powers[k])
+        if self.kind[k] < 0:
+            return u ** _number(power)
+        kind = KINDS[self.kind[k]]
+        if kind.expression is sympy.exp:
+            return sympy.exp(sympy.Float(power) * u)
+        return kind.expression(sympy.Float(self.scale[k]) * u) ** _number(power)
+
+
+def _number(power: float) -> sympy.Expr:
+    rational = sympy.Rational(power).limit_denominator(6)
+    return rational if abs(float(rational) - power) < 1e-12 else sympy.Float(power)
+
+
+def factors(atoms: Atoms, limit: int) -> Factors:
+    """Build the composite factors on the atoms' rows: derived atoms themselves, then each kind over its monomials."""
+    u = _arguments(atoms, limit)
+    cost = atoms.cost(u)
+    values = atoms.monomials(u)
+    derived = np.eye(u.shape[1])[atoms.variables :]
+    blocks = [(derived, np.full(len(derived), -1), np.ones(len(derived)), atoms.cost(derived), atoms.logs.T[atoms.variables :])]
+    for number, kind in enumerate(KINDS):
+        fits = np.flatnonzero(cost <= kind.budget)
+        for c in kind.scales:
+            with np.errstate(all="ignore"):
+                logs = kind.log(c * values[fits])
+            full = kind.nodes + cost[fits] - 1 + 2 * (c not in (1.0, -1.0)) + 1
+            blocks.append((u[fits], np.full(len(fits), number), np.full(len(fits), c), full, logs))
+    powers, kinds, scale, nodes, logs = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    good = np.isfinite(logs).all(1) & (np.abs(logs).max(1) < 400) & (np.ptp(logs, axis=1) > 1e-6)
+    return Factors(atoms, powers[good], kinds[good], scale[good], nodes[good], logs[good])
+
+
+def _arguments(atoms: Atoms, limit: int) -> np.ndarray:
+    """Return the monomials u: of variables, and of one derived atom with up to two variables."""
+    v, total = atoms.variables, len(atoms.expressions)
+    plain = enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5), 6, 15, limit)[1:]
+    few = enumerate_powers(v, (1, -1, 2, -2), 2, 5, 200)
+    rows = [np.hstack([plain, np.zeros((len(plain), total - v))])]
+    for a in range(v, total):
+        for p in (1, 2, -1):
+            block = np.zeros((len(few), total))
+            block[:, :v] = few
+            block[:, a] = p
+            rows.append(block)
+    u = np.concatenate(rows)
+    return u[atoms.legal(u)]
+
+
+def propose(table: Table, found: Factors, depth: int = 3, keep: int = 40) -> list[tuple[float, sympy.Expr]]:
+    """Return (description length, formula) of the best products, best first.
+
+    Once for noise of equal relative size, once for noise as the weights say: var(log y) = var(y)/y².
+    """
+    absolute = table.weights * table.y**2
+    relative = np.where(table.y == 0, 0.0, 1.0)
+    out = [p for w in (absolute, relative) for p in _propose(table, found, w / w.mean(), depth, keep)]
+    return sorted(out, key=lambda p: p[0])
+
+
+def _propose(
+    table: Table, found: Factors, w: np.ndarray, depth: int, keep: int
+) -> list[tuple[float, sympy.Expr]]:
+    atoms, target = found.atoms, _log(table.y)
+    n = atoms.variables
+    base = np.column_stack([np.ones(len(table)), atoms.logs[:, :n]])
+    signed = atoms.negative[:, :n].any(0)
+    grids: list[tuple[int, ...]] = [(), *((1,) if s else (1, 2, 3) for s in signed)]
+    problem = subsets.Subsets(found.logs, target, w, found.cost, always=base)
+    out = []
+    for _, chosen in problem.best(depth, keep, term=1):
+        exponential = [found.kind[k] >= 0 and KINDS[found.kind[k]].expression is sympy.exp for k in chosen]
+        more = [() if e else (1, 2, 3) for e in exponential]
+        columns = np.column_stack([base, *(found.logs[k].astype(float) for k in chosen)])
+        value, rss, real = subsets.round_powers(columns, target, w, grids + more)
+        powers = value[1 : n + 1]
+        rounded = np.where(signed, np.round(powers), powers)
+        nodes = atoms.cost(np.pad(rounded, (0, len(atoms.expressions) - n))[None])[0]
+        nodes += found.cost[list(chosen)].sum() + len(chosen) + real * np.log(len(table)) / 2 / subsets.NODE
+        expression = sympy.Mul(
+            *(x ** _number(p) for x, p in zip(atoms.expressions, rounded, strict=False) if p),
+            *(found.expression(k, q) for k, q in zip(chosen, value[n + 1 :], strict=True) if q),
+        )
+        size = sympy.Float(np.exp(np.clip(value[0], -300, 300)))
+        out.append((float(problem.length(rss, nodes)), size * expression))
+    return out

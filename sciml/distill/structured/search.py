@@ -1,0 +1,149 @@
+"""The embedded engine: screen, propose by stages, polish, select."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import sympy
+
+from sciml.distill.expression import complexity
+from sciml.distill.front import Candidate, Front, Problem
+from sciml.distill.structured import products, sums
+from sciml.distill.structured.monomials import atoms
+from sciml.distill.structured.numeric import Fit
+from sciml.distill.structured.polish import Polished, fit, polish
+from sciml.distill.structured.screening import active_variables
+from sciml.distill.structured.table import Table, check, prepare
+
+log = logging.getLogger(__name__)
+ENGINE = "structured"
+
+
+class Ended(Exception):  # noqa: N818
+    """The clock, or the number of evaluations, ended the search."""
+
+
+def search(
+    problem: Problem,
+    *,
+    seconds: float = 60.0,
+    seed: int = 0,
+    on_front: Callable[[Front], None] | None = None,
+    max_evaluations: int | None = None,
+) -> Front:
+    """Search for formulas by linear algebra on structured families instead of by evolution.
+
+    Stages: products of powers and composite factors (linear in logarithms), then sums of features
+    under transformations of the target; each stage's best are refitted, pruned, rounded.
+
+    Args:
+        problem: the observations.
+        seconds: wall-clock limit.
+        seed: of the row sample and of the screening; the result depends on it alone if the clock does not end it.
+        on_front: called with the front after each stage that improved it.
+        max_evaluations: limit on the number of formulas that are fitted.
+
+    Raises:
+        ValueError: for a problem that no search could treat, with the row and column.
+    """
+    check(problem)
+    rng = np.random.default_rng(seed)
+    table, messages = prepare(problem, rng)
+    state = _Search(problem, table, messages, time.monotonic() + seconds, max_evaluations, on_front)
+    try:
+        state.run(seed)
+    except Ended:
+        log.debug("ended before the last stage")
+    except KeyboardInterrupt:
+        return state.front(complete=False, more="interrupted: this is what was found until then")
+    return state.front()
+
+
+class _Search:
+    def __init__(self, problem, table, messages, deadline, max_evaluations, on_front):
+        self.problem, self.table, self.messages = problem, table, messages
+        self.deadline, self.left, self.on_front = deadline, max_evaluations, on_front
+        self.found: dict[sympy.Expr, Polished] = {}
+        self.seen: set[sympy.Expr] = set()
+
+    def run(self, seed: int) -> None:
+        """Go through the stages, cheapest first."""
+        self.consider([sympy.Float(np.average(self.table.y, weights=self.table.weights))])
+        if not self.table.symbols:
+            self.messages.append("no variable varies: only a constant can be found")
+            return
+        for stage in self.stages(seed):
+            self.consider(stage)
+            if self.on_front is not None:
+                self.on_front(self.front(final=False))
+            if self.best().loss < 1e-22:
+                return
+
+    def stages(self, seed: int) -> Iterator[Iterable[sympy.Expr]]:
+        """Yield the proposals of each stage."""
+        active = active_variables(self.table, seed)
+        log.info("active variables: %s", [str(self.table.symbols[j]) for j in active])
+        small = self.table.head(600)
+        basis = atoms(small, active[:8])
+        found = products.propose(small, products.factors(basis, 3000))
+        yield [e for _, e in found[:40]]
+        library = sums.library(basis, sums.steps(self.table.head(2000), active), 12000)
+        for name in sums.TARGETS:
+            yield [e for _, e in sums.propose(small, library, name)[:16]]
+
+    def consider(self, proposals: Iterable[sympy.Expr]) -> None:
+        """Fit proposals; polish the best few and the best of each size."""
+        rough: list[Polished] = []
+        for e in proposals:
+            if e not in self.seen:
+                self.seen.add(e)
+                self.spend()
+                fitted = fit(e, self.table.head(1000))
+                if fitted is not None:
+                    rough.append(fitted)
+        rough.sort(key=lambda p: p.length)
+        smallest: dict[int, Polished] = {}
+        for p in sorted(rough, key=lambda p: p.loss):
+            smallest.setdefault(complexity(p.expression) // 3, p)
+        for p in dict.fromkeys([*rough[:5], *list(smallest.values())[:6]]):
+            self.spend()
+            again = fit(p.expression, self.table)
+            if again is not None:
+                for q in (again, polish(again, self.table)):
+                    self.found[q.expression] = q
+
+    def spend(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise Ended
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Ended
+
+    def best(self) -> Polished:
+        return min(self.found.values(), key=lambda p: p.length)
+
+    def front(self, complete: bool = True, more: str | None = None, final: bool = True) -> Front:
+        """Return the front; if final, in the user's scales and with constants refitted on all rows."""
+        rows = len(self.problem.y)
+        chosen = Front.of(
+            (Candidate(p.expression, complexity(p.expression), p.loss, ENGINE) for p in self.found.values()),
+            rows,
+        )
+        candidates = [self.rescore(c, refit=final and complete) for c in chosen]
+        messages = (*self.messages, more) if more else tuple(self.messages)
+        return Front.of(candidates, rows, complete=complete, messages=messages)
+
+    def rescore(self, candidate: Candidate, refit: bool) -> Candidate:
+        """Bring a formula to the user's scales and score it on all rows."""
+        p, t = self.problem, self.table
+        weights = np.ones(len(p.y)) if p.weights is None else np.asarray(p.weights, float)
+        X, y = np.asarray(p.X, float)[:, list(t.columns)] / t.scales, np.asarray(p.y, float) / t.y_scale
+        total = np.mean(weights * y**2)
+        bound = Fit(candidate.expression, t.symbols, X, y, weights / (total or 1.0))
+        loss = bound.refit(8) if refit and len(y) > len(t) else bound.loss()
+        e = t.unscale(bound.expression())
+        return Candidate(e, complexity(e), loss, ENGINE)

@@ -1,0 +1,221 @@
+"""Sparse least squares by enumeration: the best few columns out of thousands, by description length.
+
+Every pair is scored from one Gram matrix; larger sets grow from the best pairs and are improved by exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Float
+
+NODE = float(np.log(10.0))  # description length of one node of a formula
+FLOOR = 1e-24  # relative mean squares below are rounding errors
+
+Chosen = tuple[int, ...]
+
+
+class Subsets:
+    """Which few of many columns explain a target.
+
+    Attributes:
+        F: columns, weighted, freed of the ``always`` columns, and normalized.
+        t: target, treated likewise.
+        cost: nodes that each column adds to the formula.
+    """
+
+    def __init__(
+        self,
+        columns: Float[np.ndarray, "columns rows"],
+        target: Float[np.ndarray, "rows"],
+        weights: Float[np.ndarray, "rows"],
+        cost: Float[np.ndarray, "columns"],
+        always: Float[np.ndarray, "rows fixed"] | None = None,
+    ):
+        root = np.sqrt(weights)
+        F, t = np.asarray(columns, np.float32) * root.astype(np.float32), target * root
+        self.rows = len(t)
+        self.total = float(t @ t)
+        before = np.sqrt(np.einsum("kn,kn->k", F, F)) + 1e-30
+        if always is not None:
+            Q = _basis(always * root[:, None])
+            t = t - Q @ (Q.T @ t)
+            Q32 = Q.astype(np.float32)
+            F = F - (F @ Q32) @ Q32.T
+        norm = np.sqrt(np.einsum("kn,kn->k", F, F))
+        usable = norm > 1e-3 * before
+        self.F = np.where(usable[:, None], F / np.maximum(norm, 1e-30)[:, None], 0).astype(np.float32)
+        self.norm = norm
+        self.t, self.cost = t, cost + np.where(usable, 0, 1e6)
+        self.b = (self.F @ t.astype(np.float32)).astype(float)
+        self.tt = float(t @ t)
+
+    def length(self, rss: np.ndarray, cost: np.ndarray) -> np.ndarray:
+        """Return the description length in nats of a residual sum of squares and a number of nodes."""
+        floor = FLOOR * max(self.total, 1e-300)
+        return self.rows / 2 * np.log(np.maximum(rss, floor) / max(self.total, 1e-300)) + NODE * cost
+
+    def exact(self, chosen: Chosen) -> tuple[float, Float[np.ndarray, "chosen"]]:
+        """Return the residual sum of squares and the coefficients of the original columns."""
+        if not chosen:
+            return self.tt, np.zeros(0)
+        A = self.F[list(chosen)].T.astype(float)
+        solution = np.linalg.lstsq(A, self.t, rcond=1e-10)[0]
+        r = self.t - A @ solution
+        return float(r @ r), solution / np.maximum(self.norm[list(chosen)], 1e-30)
+
+    def best(self, depth: int, keep: int, term: float = 0.0, small: int = 0) -> list[tuple[float, Chosen]]:
+        """Return the ``keep`` best sets of each size up to ``depth``, as (description length, set).
+
+        Args:
+            depth: most columns in a set.
+            keep: sets returned per size.
+            term: nodes that a column costs beside its own (an operation, a constant).
+            small: number of cheapest columns whose triples are all tried.
+        """
+        self.term = term
+        sizes: list[list[tuple[float, Chosen]]] = [[(float(self.length(self.tt, 0.0)), ())]]
+        singles = self.length(self.tt - self.b**2, self.cost + term)
+        order = np.argsort(singles, kind="stable")[:keep]
+        sizes.append(self._rank((int(k),) for k in order))
+        if depth >= 2 and len(self.cost) >= 2:
+            pairs = self._rank(self._pairs(singles, 10 * keep))
+            sizes.append(pairs[:keep])
+            if small and depth >= 3:
+                sizes[-1] = pairs[: keep // 2] + self._rank(self._triples(small))[: keep // 2]
+            beam = pairs[:12] + sizes[1][:2]
+            for _ in range(3, depth + 1):
+                beam = self._rank(s for _, chosen in beam for s in self._grow(chosen, 6))[:10]
+                sizes.append(beam)
+            best = sorted(s for size in sizes[2:] for s in size)[:6]
+            sizes.append(self._rank(self._exchange(s) for s in best))
+        unique = {chosen: dl for size in sizes for dl, chosen in size}
+        return sorted(((dl, c) for c, dl in unique.items()))
+
+    def _rank(self, sets: Iterable[Chosen]) -> list[tuple[float, Chosen]]:
+        unique = dict.fromkeys(tuple(sorted(s)) for s in sets)
+        return sorted((float(self._length_of(s)), s) for s in unique)
+
+    def _length_of(self, chosen: Chosen) -> float:
+        return float(self.length(self.exact(chosen)[0], self.cost[list(chosen)].sum() + self.term * len(chosen)))
+
+    def _pairs(self, singles: np.ndarray, number: int, most: int = 2400) -> list[Chosen]:
+        """Score all pairs among the cheapest and the best single columns."""
+        cheap = np.argsort(self.cost, kind="stable")[: int(most * 0.6)]
+        good = np.argsort(-np.abs(self.b), kind="stable")[: int(most * 0.25)]
+        likely = np.argsort(singles, kind="stable")[: int(most * 0.25)]
+        k = np.unique(np.concatenate([cheap, good, likely]))
+        k = k[self.cost[k] < 1e5]
+        F, b = self.F[k], self.b[k].astype(np.float32)
+        G = F @ F.T
+        gain = b[:, None] ** 2 + b[None] ** 2 - 2 * np.outer(b, b) * G
+        det = 1 - G**2
+        with np.errstate(all="ignore"):
+            gain = np.where(det > 1e-5, gain / det, 0)
+        cost = (self.cost[k] + self.term).astype(np.float32)
+        rest = np.maximum(1 - gain / max(self.tt, 1e-30), 1e-6)  # single precision knows no more
+        score = (self.rows / 2) * np.log(rest) + NODE * (cost[:, None] + cost[None])
+        score[np.tril_indices(len(k))] = np.inf
+        flat = score.ravel()
+        top = np.argpartition(flat, min(number, len(flat) - 1))[:number]
+        return [(int(k[q // len(k)]), int(k[q % len(k)])) for q in top if np.isfinite(flat[q])]
+
+    def _triples(self, small: int) -> list[Chosen]:
+        """Score all triples of the cheapest columns in one batch of 3×3 systems."""
+        k = np.argsort(self.cost, kind="stable")[:small]
+        F = self.F[k].astype(float)
+        G, b = F @ F.T + 1e-9 * np.eye(len(k)), F @ self.t
+        i = np.array([(p, q, r) for p in range(len(k)) for q in range(p) for r in range(q)])
+        if not len(i):
+            return []
+        solution = np.linalg.solve(G[i[:, :, None], i[:, None, :]], b[i][..., None])[..., 0]
+        length = self.length(self.tt - (solution * b[i]).sum(1), self.cost[k][i].sum(1) + 3 * self.term)
+        return [tuple(int(c) for c in k[i[q]]) for q in np.argsort(length)[:20]]
+
+    def _gains(self, chosen: Chosen) -> tuple[float, np.ndarray]:
+        """Return the rest after ``chosen``, and what each further column would take from it."""
+        if not chosen:
+            return self.tt, self.b**2
+        Q = _basis(self.F[list(chosen)].T.astype(float))
+        r = self.t - Q @ (Q.T @ self.t)
+        share = 1 - ((self.F @ Q.astype(np.float32)) ** 2).sum(1)
+        with np.errstate(all="ignore"):
+            gain = np.where(share > 1e-5, (self.F @ r.astype(np.float32)) ** 2 / share, 0)
+        return float(r @ r), np.minimum(gain, r @ r)
+
+    def _grow(self, chosen: Chosen, number: int) -> list[Chosen]:
+        rest, gain = self._gains(chosen)
+        length = self.length(np.maximum(rest - gain, 1e-7 * rest), self.cost)
+        return [(*chosen, int(k)) for k in np.argsort(length, kind="stable")[:number] if int(k) not in chosen]
+
+    def _exchange(self, start: tuple[float, Chosen]) -> Chosen:
+        """Replace or drop one column at a time while the description shortens."""
+        length, chosen = start
+        for _ in range(4):
+            options = [chosen[:i] + chosen[i + 1 :] for i in range(len(chosen))]
+            trial = self._rank([o for s in options for o in (s, *self._grow(s, 2)) if o])
+            if not trial or trial[0][0] >= length - 1e-6:
+                break
+            length, chosen = trial[0]
+        return chosen
+
+
+def _basis(columns: np.ndarray) -> np.ndarray:
+    """Return an orthonormal basis of the columns' span, dependent columns left out."""
+    scale = np.sqrt((columns**2).sum(0))
+    U, s, _ = np.linalg.svd(columns / np.where(scale > 0, scale, 1), full_matrices=False)
+    return U[:, s > 1e-9 * s[0]]
+
+
+def round_powers(
+    columns: Float[np.ndarray, "rows columns"],
+    target: Float[np.ndarray, "rows"],
+    weights: Float[np.ndarray, "rows"],
+    grids: list[tuple[float, ...]],
+) -> tuple[Float[np.ndarray, "columns"], float, int]:
+    """Least squares whose coefficients are rounded to simple fractions where the data's error allows.
+
+    Args:
+        columns: design matrix.
+        target: right-hand side.
+        weights: of the rows.
+        grids: per column the denominators to round to, e.g. (2, 3); none to leave it real.
+
+    Returns:
+        Coefficients, residual sum of squares, and how many coefficients that have a grid stayed real.
+    """
+    root = np.sqrt(weights)
+    A, t = columns * root[:, None], target * root
+    value = np.linalg.lstsq(A, t, rcond=1e-10)[0]
+    open_ = np.ones(len(value), bool)
+    real = 0
+    while True:
+        rest = A[:, open_]
+        left = t - A[:, ~open_] @ value[~open_]
+        gram = np.linalg.pinv(rest.T @ rest, rcond=1e-12)
+        value[open_] = gram @ (rest.T @ left)
+        r = left - rest @ value[open_]
+        rss = float(r @ r)
+        error = np.full(len(value), np.inf)
+        error[open_] = np.sqrt(np.maximum(np.diag(gram), 0) * rss / max(len(t) - open_.sum(), 1))
+        candidates = [k for k in np.flatnonzero(open_) if grids[k]]
+        if not candidates:
+            return value, rss, real
+        # the best determined first
+        k = min(candidates, key=lambda k: error[k])
+        near = _nearest(value[k], error[k], grids[k])
+        if near is None:
+            grids = [() if i == k else g for i, g in enumerate(grids)]
+            real += 1
+        else:
+            value[k], open_[k] = near, False
+
+
+def _nearest(value: float, error: float, denominators: tuple[float, ...]) -> float | None:
+    """Return the simplest fraction within the error, or None."""
+    for d in denominators:
+        near = round(value * d) / d
+        if abs(near - value) < max(3.5 * error, 1e-7) and abs(near - value) < 0.2 / d:
+            return near
+    return None

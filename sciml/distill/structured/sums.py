@@ -1,0 +1,259 @@
+"""Laws that are sums under a transformation: T(y) = Σₖ cₖ φₖ(x), φ a monomial, or a monomial times f(c·u).
+
+T runs over y, 1/y, y², √y, 1/y², y^(−2/3) and log y, with weights that undo what T does to the noise,
+so that roots of sums, softened and rational forms and exponentials of sums are linear problems too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+from jaxtyping import Float
+
+from sciml.distill.structured.monomials import Atoms, enumerate_powers
+from sciml.distill.structured.subsets import Subsets
+from sciml.distill.structured.table import Table
+
+
+@dataclass(frozen=True)
+class Target:
+    """A transformation T of the target, for positive targets unless ``signed``.
+
+    Attributes:
+        apply: T(y).
+        slope: |dT/dy|, by which T scales the noise.
+        invert: T⁻¹ of an expression.
+        nodes: what T⁻¹ adds to a formula.
+        signed: defined for negative targets too.
+    """
+
+    apply: Callable[[np.ndarray], np.ndarray]
+    slope: Callable[[np.ndarray], np.ndarray]
+    invert: Callable[[sympy.Expr], sympy.Expr]
+    nodes: int
+    signed: bool = False
+
+
+_HALF, _THIRD = sympy.Rational(1, 2), sympy.Rational(1, 3)
+TARGETS: dict[str, Target] = {
+    "y": Target(lambda y: y, np.ones_like, lambda e: e, 0, signed=True),
+    "1/y": Target(lambda y: 1 / y, lambda y: y**-2.0, lambda e: 1 / e, 1, signed=True),
+    "y^2": Target(np.square, lambda y: 2 * y, lambda e: e**_HALF, 1),
+    "log y": Target(np.log, lambda y: 1 / y, sympy.exp, 1),
+    "1/y^2": Target(lambda y: y**-2.0, lambda y: 2 * y**-3.0, lambda e: e**-_HALF, 2),
+    "sqrt y": Target(np.sqrt, lambda y: 0.5 * y**-0.5, lambda e: e**2, 1),
+    "y^(-2/3)": Target(lambda y: y ** (-2 / 3), lambda y: 2 / 3 * y ** (-5 / 3), lambda e: e ** (-3 * _HALF), 2),
+}
+
+# functions of z = c·u that multiply a monomial: (name, values of c for a simple u, nodes)
+_FUNCTIONS: dict[type, tuple[tuple[float, ...], int]] = {
+    sympy.exp: ((-1.0, 1.0, -2.0, 2.0, -0.5, 0.5, -3.0), 1),
+    sympy.cos: ((1.0, 2.0), 1),
+    sympy.sin: ((1.0, 2.0, 0.5), 1),
+    sympy.log: ((1.0,), 1),
+}
+_NUMPY: dict[type, Callable[[np.ndarray], np.ndarray]] = {
+    sympy.exp: lambda z: np.exp(np.clip(z, -60, 60)), sympy.cos: np.cos, sympy.sin: np.sin,
+    sympy.log: lambda z: np.log(np.maximum(np.abs(z), 1e-200)),
+    sympy.Heaviside: lambda z: (z >= 0) * 1.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Library:
+    """Features: row k of ``values`` is ``expression(k)``, a monomial times at most one function.
+
+    Attributes:
+        powers: the monomials' exponents.
+        function: index into ``functions``; 0 for none.
+        functions: expressions of the functions, 1 first.
+        cost: nodes of each feature.
+    """
+
+    atoms: Atoms
+    powers: Float[np.ndarray, "features atoms"]
+    function: np.ndarray
+    functions: tuple[sympy.Expr, ...]
+    cost: Float[np.ndarray, "features"]
+    values: Float[np.ndarray, "features rows"]
+
+    def expression(self, k: int) -> sympy.Expr:
+        """Return a feature as an expression; its Floats are constants that may be refitted."""
+        return self.atoms.expression(self.powers[k]) * self.functions[self.function[k]]
+
+
+def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library:
+    """Build the features on the atoms' rows, cheapest first, at most ``limit``.
+
+    Args:
+        atoms: what monomials are made of.
+        steps: (variable, position) of discontinuities.
+        limit: number of features.
+    """
+    v, total = atoms.variables, len(atoms.expressions)
+    pad = lambda P: np.hstack([P, np.zeros((len(P), total - v))])  # noqa: E731
+    plain = pad(enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5, 3, -3, 1.5, -1.5, 4, -4), 5, 13, limit // 3))
+    plain = np.concatenate([plain, _derived(atoms, limit // 8), _high(v, total)])
+    plain = plain[atoms.legal(plain)]
+    whole = plain[(plain % 1 == 0).all(1)]
+    simple = whole[atoms.cost(whole) <= 7]
+    functions: list[sympy.Expr] = [sympy.Integer(1)]
+    values = [np.ones(len(atoms.values))]
+    powers, index, cost = [plain], [np.zeros(len(plain), int)], [atoms.cost(plain)]
+    for e, value, nodes, many in _functions(atoms, steps):
+        functions.append(e)
+        values.append(value)
+        with_function = simple[: 160 if many else 24]
+        powers.append(with_function)
+        index.append(np.full(len(with_function), len(functions) - 1))
+        cost.append(atoms.cost(with_function) + nodes + 1)
+    P, f, c = (np.concatenate(part) for part in (powers, index, cost))
+    order = np.argsort(c, kind="stable")[:limit]
+    P, f, c = P[order], f[order], c[order]
+    with np.errstate(all="ignore"):
+        V = atoms.monomials(P) * np.array(values)[f]
+        size = np.abs(V).max(1)
+        good = np.isfinite(V).all(1) & (size < 1e12) & (size > 1e-12)
+    good[good] &= _unrepeated(V[good])
+    return Library(atoms, P[good], f[good], tuple(functions), c[good], V[good])
+
+
+def _derived(atoms: Atoms, limit: int) -> np.ndarray:
+    """Return a derived atom to a small power times few variables."""
+    v, total = atoms.variables, len(atoms.expressions)
+    few = enumerate_powers(v, (1, -1, 2, -2, 3, -3), 3, 7, 160)
+    rows = []
+    for a in range(v, total):
+        for p in (1, 2, -1, -2, 0.5, -1.5):
+            block = np.zeros((len(few), total))
+            block[:, :v], block[:, a] = few, p
+            rows.append(block)
+    P = np.concatenate(rows) if rows else np.zeros((0, total))
+    return P[np.argsort(atoms.cost(P), kind="stable")[:limit]]
+
+
+def _high(v: int, total: int) -> np.ndarray:
+    """Return high powers of one variable, alone or against another's (repulsive cores)."""
+    rows = []
+    for i in range(min(v, 4)):
+        for p in range(5, 14):
+            for s in (1, -1):
+                row = np.zeros(total)
+                row[i] = s * p
+                rows.append(row)
+        for j in range(min(v, 4)):
+            for p in range(4, 13) if i != j else ():
+                for q in range(p - 2, p + 3):
+                    for other in (None, *(k for k in range(min(v, 6)) if k not in (i, j))):
+                        row = np.zeros(total)
+                        row[i], row[j] = p, -q
+                        if other is not None:
+                            row[other] = 1
+                        rows.append(row)
+    return np.array(rows)
+
+
+def _functions(
+    atoms: Atoms, steps: list[tuple[int, float]]
+) -> Iterator[tuple[sympy.Expr, np.ndarray, int, bool]]:
+    """Yield (expression, values, nodes, combine with many monomials) of f(c·u)."""
+    v, total = atoms.variables, len(atoms.expressions)
+    for variable, position in steps:
+        z = atoms.values[:, variable] - position
+        e = sympy.Heaviside(atoms.expressions[variable] - sympy.Float(position))
+        yield e, (z >= 0) * 1.0, 4, True
+    u = np.hstack([x := enumerate_powers(v, (1, -1, 2), 3, 8, 250)[1:], np.zeros((len(x), total - v))])
+    e = np.eye(total)[v:]
+    over = [np.r_[row[:v] * 0 - 2 * (np.arange(v) == k), row[v:] * 2] for row in e for k in range(v)]
+    u = np.concatenate([u, e, 2 * e, np.array(over).reshape(-1, total)])
+    u = u[atoms.legal(u)]
+    cost, z = atoms.cost(u), atoms.monomials(u)
+    for k in range(len(u)):
+        single = (u[k] != 0).sum() == 1 and u[k].sum() == 1 and u[k][:v].any()
+        for function, (scales, nodes) in _FUNCTIONS.items():
+            fine = tuple(-np.round(np.geomspace(0.2, 6, 14), 3)) if single and function is sympy.exp else ()
+            for c in (*(scales if single else scales[:2]), *fine):
+                argument = sympy.Float(c) * atoms.expression(u[k])
+                if function is sympy.log:
+                    argument = atoms.expression(u[k])
+                value = _NUMPY[function](c * z[k])
+                extra = 2 * (abs(c) != 1)
+                yield function(argument), value, nodes + int(cost[k]) - 1 + extra, abs(c) == 1
+
+
+def _unrepeated(V: np.ndarray) -> np.ndarray:
+    """Mark the first of each set of proportional rows."""
+    unit = V / np.sqrt((V**2).mean(1, keepdims=True))
+    mark = np.abs(unit @ np.random.default_rng(0).standard_normal(V.shape[1]))
+    first = np.unique(np.round(mark, 7), return_index=True)[1]
+    kept = np.zeros(len(V), bool)
+    kept[first] = True
+    return kept
+
+
+def propose(
+    table: Table, features: Library, name: str, depth: int = 5, keep: int = 12
+) -> list[tuple[float, sympy.Expr]]:
+    """Return (description length, formula) of the best sums under one transformation of the target, best first."""
+    target = TARGETS[name]
+    y, flip = table.y, 1
+    if not target.signed:
+        flip = 1 if np.median(y) > 0 else -1
+        y = y * flip
+    scale = np.sqrt(np.average(y**2))
+    good = np.abs(y) > 0.02 * scale if name != "y" else np.ones(len(y), bool)
+    good &= (y > 0) | target.signed
+    if good.mean() < 0.5:
+        return []
+    y = np.where(good, y, scale)
+    t, w = target.apply(y), np.where(good, table.weights / target.slope(y) ** 2, 0.0)
+    problem = Subsets(features.values, t, w / w.mean(), features.cost)
+    out = []
+    for length, chosen in problem.best(depth, keep, term=3, small=40):
+        coefficients = problem.exact(chosen)[1]
+        inner = sympy.Add(
+            *(sympy.Float(c) * features.expression(k) for k, c in zip(chosen, coefficients, strict=True))
+        )
+        if inner != 0:
+            out.append((length + 2.3 * target.nodes, flip * target.invert(inner)))
+    return out
+
+
+def steps(table: Table, active: list[int], most: int = 2) -> list[tuple[int, float]]:
+    """Find where the target jumps or bends along a variable: two cubics instead of one (position refined on rows).
+
+    Returns:
+        (index into ``active``, position) where splitting halves the residual.
+    """
+    found = []
+    n = len(table)
+    for i, j in enumerate(active[:3]):
+        order = np.argsort(table.X[:, j], kind="stable")
+        x, y = table.X[order, j], table.y[order]
+        root = np.sqrt(table.weights[order])
+        z = (x - x.mean()) / x.std()
+
+        def rss(part: slice, z: np.ndarray = z, y: np.ndarray = y, root: np.ndarray = root) -> float:
+            A = np.vander(z[part], 4) * root[part, None]
+            t = y[part] * root[part]
+            return float(((t - A @ np.linalg.lstsq(A, t, rcond=None)[0]) ** 2).sum())
+
+        def split(c: int) -> float:
+            return rss(slice(0, c)) + rss(slice(c, n))
+
+        edge = max(20, n // 40)
+        coarse = min(range(edge, n - edge, max(1, n // 60)), key=split, default=None)
+        if coarse is None or split(coarse) > 0.5 * rss(slice(0, n)):
+            continue
+        c = min(range(max(edge, coarse - n // 60), min(n - edge, coarse + n // 60 + 1)), key=split)
+        found.append((i, _round_between(x[c - 1], x[c])))
+    return found[:most]
+
+
+def _round_between(low: float, high: float) -> float:
+    """Return the number of fewest digits between two, or their mean."""
+    middle = (low + high) / 2
+    return next((r for d in range(9) if low <= (r := round(middle, d)) <= high), middle)

@@ -1,0 +1,523 @@
+"""The one container of every domain: a batch of graphs whose fields say what they are.
+
+Conventions, kept everywhere:
+
+- ``edge_index[0]`` is the sender, ``edge_index[1]`` the receiver; edges are sorted by receiver.
+- The vector of an edge points from sender to receiver,
+  ``pos[receiver] - pos[sender] + shift @ cell``; it is computed, never stored.
+- A field is a tensor whose first axis counts nodes, edges, graphs or, on two-sided graphs, senders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+Place = Literal["nodes", "senders", "edges", "globals"]
+PLACES: tuple[Place, ...] = ("nodes", "senders", "edges", "globals")
+_PARTS = (
+    "edge_index",
+    "nodes",
+    "edges",
+    "globals",
+    "node_counts",
+    "edge_counts",
+    "senders",
+    "sender_counts",
+    "specs",
+)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the numbers of a field mean.
+
+    Attributes:
+        irreps: how the last axis turns under rotations and reflections, in e3nn's notation
+            (``"1x0e+1x1o"``; in two dimensions ``0e``, ``0o`` and ``1o`` only); None for numbers that
+            do not turn.
+        unit: in pint's notation; ``""`` is dimensionless or unknown.
+        classes: number of categories where the field holds integer labels.
+        moves: True for points, which also translate (positions), as opposed to arrows (velocities).
+    """
+
+    irreps: str | None = None
+    unit: str = ""
+    classes: int | None = None
+    moves: bool = False
+
+
+POSITION = Spec(irreps="1o", moves=True)
+CELL = Spec(irreps="1o")
+
+
+class Graph:
+    """A batch of graphs (one graph is a batch of one).
+
+    Build it with `Graph.create`, which checks and sorts; the bare constructor trusts its caller.
+
+    Attributes:
+        edge_index: sender and receiver of each edge, numbered through the whole batch, sorted by
+            receiver.
+        nodes: fields on nodes (the receivers, on a two-sided graph), first axis ``nodes``.
+        edges: fields on edges, first axis ``edges``.
+        globals: fields on graphs, first axis ``graphs``.
+        node_counts, edge_counts: how many nodes and edges each graph has.
+        senders: fields on the second node set of a two-sided graph; None where the two are one.
+        sender_counts: how many senders each graph has; None where the two node sets are one.
+        specs: (place, name) to what the field means.
+    """
+
+    # Frozen by hand: Lightning refuses frozen dataclasses in batches.
+    __slots__ = (
+        "edge_counts", "edge_index", "edges", "globals", "node_counts", "nodes", "sender_counts", "senders",
+        "specs",
+    )  # fmt: skip
+    edge_index: Int[Tensor, "2 edges"]
+    nodes: dict[str, Tensor]
+    edges: dict[str, Tensor]
+    globals: dict[str, Tensor]
+    node_counts: Int[Tensor, "graphs"]
+    edge_counts: Int[Tensor, "graphs"]
+    senders: dict[str, Tensor] | None
+    sender_counts: Int[Tensor, "graphs"] | None
+    specs: Mapping[tuple[Place, str], Spec]
+
+    def __init__(
+        self,
+        edge_index: Int[Tensor, "2 edges"],
+        nodes: dict[str, Tensor],
+        edges: dict[str, Tensor],
+        globals: dict[str, Tensor],  # noqa: A002 - the field's usual word
+        node_counts: Int[Tensor, "graphs"],
+        edge_counts: Int[Tensor, "graphs"],
+        senders: dict[str, Tensor] | None = None,
+        sender_counts: Int[Tensor, "graphs"] | None = None,
+        specs: Mapping[tuple[Place, str], Spec] | None = None,
+    ) -> None:
+        values = (
+            edge_index,
+            nodes,
+            edges,
+            globals,
+            node_counts,
+            edge_counts,
+            senders,
+            sender_counts,
+            specs or {},
+        )
+        for name, value in zip(_PARTS, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(
+            f"A Graph is frozen: use with_nodes, with_edges or with_globals to set {name!r}."
+        )
+
+    def __reduce__(self) -> tuple[type[Graph], tuple[Any, ...]]:
+        return Graph, tuple(getattr(self, name) for name in _PARTS)
+
+    def _replace(self, **changes: Any) -> Graph:
+        return Graph(**{name: getattr(self, name) for name in _PARTS} | changes)
+
+    # ------------------------------------------------------------------ making
+
+    @classmethod
+    def create(
+        cls,
+        edge_index: Int[Tensor, "2 edges"],
+        nodes: Mapping[str, Tensor],
+        edges: Mapping[str, Tensor] | None = None,
+        globals: Mapping[str, Tensor] | None = None,  # noqa: A002 - the field's usual word
+        *,
+        senders: Mapping[str, Tensor] | None = None,
+        specs: Mapping[tuple[Place, str], Spec] | None = None,
+        node_counts: Int[Tensor, "graphs"] | None = None,
+        sender_counts: Int[Tensor, "graphs"] | None = None,
+    ) -> Graph:
+        """Check the fields against each other and sort the edges by receiver (stably).
+
+        Args:
+            edge_index: senders and receivers, in any order.
+            nodes: at least one field; its first axis is the number of nodes.
+            edges, globals, senders: further fields; see the class.
+            specs: what the fields mean. ``pos`` and ``cell`` have theirs by default.
+            node_counts, sender_counts: how the nodes divide into graphs; one graph if None.
+
+        Raises:
+            ValueError: lengths that disagree, indices out of range, edges between two graphs.
+        """
+        if not nodes:
+            raise ValueError(
+                "A graph needs at least one node field (as pos or x): its length is the number of nodes."
+            )
+        edge_index = torch.as_tensor(edge_index, dtype=torch.long).reshape(2, -1)
+        num_nodes = _common_length("node", nodes)
+        num_senders = num_nodes if senders is None else _common_length("sender", senders)
+        node_counts = _counts("node", node_counts, num_nodes, edge_index.device)
+        if senders is not None:
+            sender_counts = _counts("sender", sender_counts, num_senders, edge_index.device)
+        num_graphs = len(node_counts)
+        if edges and _common_length("edge", edges) != edge_index.shape[1]:
+            length = _common_length("edge", edges)
+            raise ValueError(
+                f"Edge fields have length {length}, but edge_index has {edge_index.shape[1]} edges."
+            )
+        if globals and _common_length("graph", globals) != num_graphs:
+            length = _common_length("graph", globals)
+            raise ValueError(f"Graph fields have length {length}, but there are {num_graphs} graphs.")
+        _check_range(edge_index, num_senders, num_nodes)
+
+        order = torch.argsort(edge_index[1], stable=True)
+        edge_index = edge_index[:, order]
+        graph_of_node = torch.repeat_interleave(
+            torch.arange(num_graphs, device=edge_index.device), node_counts
+        )
+        counts = node_counts if sender_counts is None else sender_counts
+        graph_of_sender = torch.repeat_interleave(torch.arange(num_graphs, device=edge_index.device), counts)
+        graph_of_edge = graph_of_node[edge_index[1]]
+        crossing = (graph_of_sender[edge_index[0]] != graph_of_edge).nonzero()
+        if len(crossing):
+            sender, receiver = edge_index[:, crossing[0, 0]].tolist()
+            raise ValueError(
+                f"Edge {sender} -> {receiver} joins two graphs of the batch; edges stay within one."
+            )
+
+        return cls(
+            edge_index=edge_index,
+            nodes=dict(nodes),
+            edges={name: value[order] for name, value in (edges or {}).items()},
+            globals=dict(globals or {}),
+            node_counts=node_counts,
+            edge_counts=torch.bincount(graph_of_edge, minlength=num_graphs),
+            senders=None if senders is None else dict(senders),
+            sender_counts=sender_counts if senders is not None else None,
+            specs=_default_specs(nodes, senders, globals) | dict(specs or {}),
+        )
+
+    def with_nodes(self, _specs: Mapping[str, Spec] | None = None, **values: Tensor) -> Graph:
+        """Return a graph with these node fields added or replaced; ``_specs`` says what they mean."""
+        return self._with("nodes", _specs, values)
+
+    def with_edges(self, _specs: Mapping[str, Spec] | None = None, **values: Tensor) -> Graph:
+        """Return a graph with these edge fields (in this graph's order of edges) added or replaced."""
+        return self._with("edges", _specs, values)
+
+    def with_globals(self, _specs: Mapping[str, Spec] | None = None, **values: Tensor) -> Graph:
+        """Return a graph with these graph-level fields added or replaced."""
+        return self._with("globals", _specs, values)
+
+    def with_senders(self, _specs: Mapping[str, Spec] | None = None, **values: Tensor) -> Graph:
+        """Return a two-sided graph with these sender fields added or replaced."""
+        return self._with("senders", _specs, values)
+
+    def _with(self, place: Place, specs: Mapping[str, Spec] | None, values: Mapping[str, Tensor]) -> Graph:
+        length = dict(zip(PLACES, (self.num_nodes, self.num_senders, self.num_edges, self.num_graphs)))[place]
+        for name, value in values.items():
+            if value.ndim == 0 or value.shape[0] != length:
+                raise ValueError(
+                    f"{place}.{name} has shape {tuple(value.shape)}; its first axis must be {length}."
+                )
+        new = {(place, name): spec for name, spec in (specs or {}).items()}
+        merged: dict[str, Any] = {place: dict(getattr(self, place) or {}) | dict(values)}
+        return self._replace(**merged, specs=dict(self.specs) | new)
+
+    # ---------------------------------------------------------------- looking
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes in the whole batch (receivers, on a two-sided graph)."""
+        return next(iter(self.nodes.values())).shape[0]
+
+    @property
+    def num_senders(self) -> int:
+        """Senders in the whole batch; the number of nodes where the two node sets are one."""
+        return next(iter(self.senders.values())).shape[0] if self.senders else self.num_nodes
+
+    @property
+    def num_edges(self) -> int:
+        """Edges in the whole batch."""
+        return self.edge_index.shape[1]
+
+    @property
+    def num_graphs(self) -> int:
+        """Graphs in the batch."""
+        return self.node_counts.shape[0]
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether senders and receivers are two node sets."""
+        return self.senders is not None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors live."""
+        return self.edge_index.device
+
+    @property
+    def sender(self) -> Int[Tensor, "edges"]:
+        """Index of the node that each edge comes from."""
+        return self.edge_index[0]
+
+    @property
+    def receiver(self) -> Int[Tensor, "edges"]:
+        """Index of the node that each edge goes to, ascending."""
+        return self.edge_index[1]
+
+    @property
+    def row_pointer(self) -> Int[Tensor, "nodes+1"]:
+        """Edges ``row_pointer[i]:row_pointer[i + 1]`` are those that node ``i`` receives."""
+        nodes = torch.arange(self.num_nodes + 1, device=self.device)
+        return torch.searchsorted(self.edge_index[1].contiguous(), nodes)
+
+    @property
+    def node_graph(self) -> Int[Tensor, "nodes"]:
+        """Which graph each node belongs to."""
+        return self._membership(self.node_counts, self.num_nodes)
+
+    @property
+    def sender_graph(self) -> Int[Tensor, "senders"]:
+        """Which graph each sender belongs to; `node_graph` where the two node sets are one."""
+        counts = self.node_counts if self.sender_counts is None else self.sender_counts
+        return self._membership(counts, self.num_senders)
+
+    @property
+    def edge_graph(self) -> Int[Tensor, "edges"]:
+        """Which graph each edge belongs to."""
+        return self._membership(self.edge_counts, self.num_edges)
+
+    def _membership(self, counts: Tensor, length: int) -> Tensor:
+        graphs = torch.arange(self.num_graphs, device=self.device)
+        return torch.repeat_interleave(graphs, counts, output_size=length)  # output_size: no host sync
+
+    def spec(self, place: Place, name: str) -> Spec:
+        """Return what a field means; plain numbers if nothing was said."""
+        return self.specs.get((place, name), Spec())
+
+    def edge_vectors(self, name: str = "pos") -> Float[Tensor, "edges dim"]:
+        """Vectors from sender to receiver, ``pos[receiver] - pos[sender] + shift @ cell``.
+
+        ``shift`` (edges, dim) counts cells and ``cell`` (graphs, dim, dim) holds lattice vectors as
+        rows; without a shift the space is open. Differentiable in positions and cell.
+        """
+        start = self.nodes if self.senders is None else self.senders
+        vectors = self.nodes[name][self.receiver] - start[name][self.sender]
+        if "shift" in self.edges:
+            cell = self.globals["cell"][self.edge_graph]
+            vectors = vectors + torch.einsum("ei,eij->ej", self.edges["shift"].to(cell.dtype), cell)
+        return vectors
+
+    def __repr__(self) -> str:
+        def describe(place: Place) -> str:
+            values = getattr(self, place) or {}
+            parts = []
+            for name, value in values.items():
+                spec = self.spec(place, name)
+                notes = [spec.irreps or "", spec.unit, f"{spec.classes} classes" if spec.classes else ""]
+                note = ", ".join(n for n in notes if n)
+                parts.append(
+                    f"{name} {tuple(value.shape)} {str(value.dtype)[6:]}" + (f" [{note}]" if note else "")
+                )
+            return "; ".join(parts) or "-"
+
+        sides = f"{self.num_senders} senders, " if self.two_sided else ""
+        lines = [
+            f"Graph: {self.num_graphs} graph{'s' * (self.num_graphs != 1)}, {sides}{self.num_nodes} nodes, "
+            f"{self.num_edges} edges, on {self.device}"
+        ]
+        lines += [f"  {place:8}{describe(place)}" for place in PLACES if getattr(self, place)]
+        return "\n".join(lines)
+
+    # ----------------------------------------------------------------- moving
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Graph:
+        """Return the graph with ``function`` applied to every tensor, indices and counts included."""
+        return pytree.tree_map(function, self)
+
+    def to(self, *args: Any, **kwargs: Any) -> Graph:
+        """Move or convert as `torch.Tensor.to` does; a dtype is applied to floating-point fields only."""
+        device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
+
+        def move(value: Tensor) -> Tensor:
+            return value.to(device, dtype if value.is_floating_point() else None, non_blocking=non_blocking)
+
+        return self.map(move)
+
+    def pin_memory(self) -> Graph:
+        """Pin every tensor, for asynchronous copies to a GPU."""
+        return self.map(lambda value: value.pin_memory())
+
+    def detach(self) -> Graph:
+        """Cut every tensor from the autograd graph."""
+        return self.map(lambda value: value.detach())
+
+    # --------------------------------------------------------------- batching
+
+    def __len__(self) -> int:
+        return self.num_graphs
+
+    def __getitem__(self, ids: int | slice | Sequence[int] | Tensor) -> Graph:
+        """Return graphs of the batch by number, slice, list, or index tensor (repeats allowed)."""
+        numbers = torch.arange(self.num_graphs, device=self.device)
+        if isinstance(ids, int):
+            if not -self.num_graphs <= ids < self.num_graphs:
+                raise IndexError(f"Graph {ids} of a batch of {self.num_graphs}.")
+            ids = [ids]
+        chosen = numbers[ids if isinstance(ids, slice) else torch.as_tensor(ids, device=self.device)]
+        node, node_offset = _ranges(self.node_counts, chosen)
+        edge, _ = _ranges(self.edge_counts, chosen)
+        edge_counts = self.edge_counts[chosen]
+        sender, sender_offset, senders, sender_counts = node, node_offset, None, None
+        if self.senders is not None and self.sender_counts is not None:
+            sender, sender_offset = _ranges(self.sender_counts, chosen)
+            senders = {name: value[sender] for name, value in self.senders.items()}
+            sender_counts = self.sender_counts[chosen]
+        offsets = torch.stack([sender_offset, node_offset])  # 2 graphs
+        return self._replace(
+            edge_index=self.edge_index[:, edge] + torch.repeat_interleave(offsets, edge_counts, dim=1),
+            nodes={name: value[node] for name, value in self.nodes.items()},
+            edges={name: value[edge] for name, value in self.edges.items()},
+            globals={name: value[chosen] for name, value in self.globals.items()},
+            node_counts=self.node_counts[chosen],
+            edge_counts=edge_counts,
+            senders=senders,
+            sender_counts=sender_counts,
+        )
+
+    def __iter__(self) -> Iterator[Graph]:
+        return iter(unbatch(self))
+
+
+def batch(graphs: Sequence[Graph]) -> Graph:
+    """Join graphs into one batch; `unbatch` gives exactly these graphs back.
+
+    Raises:
+        ValueError: no graphs, or graphs whose fields or specs differ (named in the message).
+    """
+    graphs = list(graphs)
+    if not graphs:
+        raise ValueError("An empty list of graphs cannot be batched: the fields would be unknown.")
+    first = graphs[0]
+    for number, graph in enumerate(graphs[1:], start=1):
+        _check_same_fields(first, graph, number)
+    device = first.device
+    nodes = torch.tensor([0, *(g.num_nodes for g in graphs)], device=device).cumsum(0)
+    senders = torch.tensor([0, *(g.num_senders for g in graphs)], device=device).cumsum(0)
+    offsets = torch.stack([senders, nodes])[:, :-1]
+
+    def join(place: Place) -> dict[str, Tensor]:
+        return {name: torch.cat([getattr(g, place)[name] for g in graphs]) for name in getattr(first, place)}
+
+    return first._replace(
+        edge_index=torch.cat([g.edge_index + offsets[:, i, None] for i, g in enumerate(graphs)], dim=1),
+        nodes=join("nodes"),
+        edges=join("edges"),
+        globals=join("globals"),
+        node_counts=torch.cat([g.node_counts for g in graphs]),
+        edge_counts=torch.cat([g.edge_counts for g in graphs]),
+        senders=join("senders") if first.two_sided else None,
+        sender_counts=torch.cat([g.sender_counts for g in graphs if g.sender_counts is not None])
+        if first.two_sided
+        else None,
+    )
+
+
+def unbatch(graph: Graph) -> list[Graph]:
+    """Split a batch into its graphs, each a batch of one."""
+    return [graph[i] for i in range(graph.num_graphs)]
+
+
+# -------------------------------------------------------------------- details
+
+
+def _ranges(counts: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows of the chosen graphs, and by how much each graph's numbering moves."""
+    old = counts.cumsum(0) - counts
+    new_counts = counts[chosen]
+    new = new_counts.cumsum(0) - new_counts
+    offset = new - old[chosen]
+    moved = torch.repeat_interleave(offset, new_counts)
+    return torch.arange(len(moved), device=counts.device) - moved, offset
+
+
+def _common_length(what: str, values: Mapping[str, Tensor]) -> int:
+    lengths = {}
+    for name, value in values.items():
+        if not isinstance(value, Tensor) or value.ndim == 0:
+            raise ValueError(
+                f"The {what} field {name!r} must be a tensor with one row per {what}, not {value!r}."
+            )
+        lengths[name] = value.shape[0]
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"The {what} fields differ in length: {lengths}.")
+    return next(iter(lengths.values()))
+
+
+def _counts(what: str, counts: Tensor | None, total: int, device: torch.device) -> Tensor:
+    if counts is None:
+        return torch.tensor([total], device=device)
+    counts = torch.as_tensor(counts, dtype=torch.long, device=device)
+    if counts.ndim != 1 or (counts < 0).any() or int(counts.sum()) != total:
+        raise ValueError(
+            f"{what}_counts {counts.tolist()} must be non-negative and sum to {total}, the {what}s."
+        )
+    return counts
+
+
+def _check_range(edge_index: Tensor, num_senders: int, num_nodes: int) -> None:
+    for row, limit, role in ((edge_index[0], num_senders, "sender"), (edge_index[1], num_nodes, "receiver")):
+        outside = ((row < 0) | (row >= limit)).nonzero()
+        if len(outside):
+            edge = int(outside[0])
+            raise ValueError(
+                f"Edge {edge} has {role} {int(row[edge])}, but there are {limit} such nodes (from 0)."
+            )
+
+
+def _default_specs(
+    nodes: Mapping[str, Tensor], senders: Mapping[str, Tensor] | None, graphs: Mapping[str, Tensor] | None
+) -> dict[tuple[Place, str], Spec]:
+    specs: dict[tuple[Place, str], Spec] = {}
+    if "pos" in nodes:
+        specs["nodes", "pos"] = POSITION
+    if "pos" in (senders or {}):
+        specs["senders", "pos"] = POSITION
+    if "cell" in (graphs or {}):
+        specs["globals", "cell"] = CELL
+    return specs
+
+
+def _check_same_fields(first: Graph, other: Graph, number: int) -> None:
+    if first.two_sided != other.two_sided:
+        raise ValueError(f"Graph {number} and graph 0 differ: one is two-sided, the other is not.")
+    for place in PLACES:
+        a, b = set(getattr(first, place) or {}), set(getattr(other, place) or {})
+        if a != b:
+            raise ValueError(
+                f"Graph {number} and graph 0 differ in {place} fields {sorted(a ^ b)}; give both the same."
+            )
+        for name in a:
+            if first.spec(place, name) != other.spec(place, name):
+                raise ValueError(
+                    f"Graph {number} and graph 0 differ in what {place}.{name} means: "
+                    f"{other.spec(place, name)} against {first.spec(place, name)}."
+                )
+
+
+def _flatten(graph: Graph) -> tuple[list[Any], Any]:
+    names = [name for name in _PARTS if name != "specs" and getattr(graph, name) is not None]
+    return [getattr(graph, name) for name in names], (tuple(names), tuple(graph.specs.items()))
+
+
+def _unflatten(values: Any, context: Any) -> Graph:
+    names, specs = context
+    return Graph(**dict(zip(names, values, strict=True)), specs=dict(specs))
+
+
+pytree.register_pytree_node(Graph, _flatten, _unflatten, serialized_type_name="sciml.graph.Graph")
