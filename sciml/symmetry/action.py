@@ -7,7 +7,6 @@ layer that mixes graphs is found out too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -86,7 +85,7 @@ def map_fields(graph: Graph, function: Callable[[Field], Tensor]) -> Graph:
                 name: function(Field(place, name, value, graph.spec(place, name), graph_of_row[place]))
                 for name, value in values.items()
             }
-    return replace(graph, **new)
+    return graph.replace(**new)
 
 
 def same(graph: Graph) -> Graph:

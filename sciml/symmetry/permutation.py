@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -53,14 +52,14 @@ class Permutation:
         sender, receiver = graph.edge_index[:, element.edges]
         orders = {"nodes": element.nodes, "edges": element.edges, "senders": element.senders}
         moved = map_fields(graph, lambda f: f.value if f.place == "globals" else f.value[orders[f.place]])
-        return replace(moved, edge_index=torch.stack([sender_number[sender], number[receiver]]))
+        return moved.replace(edge_index=torch.stack([sender_number[sender], number[receiver]]))
 
     def outside(self, graph: Graph, generator: Generator) -> Iterator[Outside]:
         """Tear node fields from their edges; then draw rows together, for layers that ignore edges."""
         order = _shuffled(graph.node_graph, generator)
 
         def tear(graph: Graph) -> Graph:
-            return replace(graph, nodes={name: value[order] for name, value in graph.nodes.items()})
+            return graph.replace(nodes={name: value[order] for name, value in graph.nodes.items()})
 
         yield Outside("node fields permuted without their edges", tear(graph), tear)
 

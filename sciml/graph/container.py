@@ -1,26 +1,28 @@
-"""The one container of every domain: a batch of graphs whose fields say what they are.
-
-Conventions, kept everywhere:
-
-- ``edge_index[0]`` is the sender, ``edge_index[1]`` the receiver; edges are sorted by receiver.
-- The vector of an edge points from sender to receiver,
-  ``pos[receiver] - pos[sender] + shift @ cell``; it is computed, never stored.
-- A field is a tensor whose first axis counts nodes, edges, graphs or, on two-sided graphs, senders.
-"""
+"""The Graph itself: how it is made, looked at, moved and indexed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-Place = Literal["nodes", "senders", "edges", "globals"]
-PLACES: tuple[Place, ...] = ("nodes", "senders", "edges", "globals")
+from sciml.graph.fields import (
+    PLACES,
+    Fields,
+    Place,
+    Spec,
+    check_counts,
+    check_edge_index,
+    check_length,
+    check_range,
+    check_specs,
+    default_specs,
+)
+
 _PARTS = (
     "edge_index",
     "nodes",
@@ -32,29 +34,6 @@ _PARTS = (
     "sender_counts",
     "specs",
 )
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What the numbers of a field mean.
-
-    Attributes:
-        irreps: how the last axis turns under rotations and reflections, in e3nn's notation
-            (``"1x0e+1x1o"``; in two dimensions ``0e``, ``0o`` and ``1o`` only); None for numbers that
-            do not turn.
-        unit: in pint's notation; ``""`` is dimensionless or unknown.
-        classes: number of categories where the field holds integer labels.
-        moves: True for points, which also translate (positions), as opposed to arrows (velocities).
-    """
-
-    irreps: str | None = None
-    unit: str = ""
-    classes: int | None = None
-    moves: bool = False
-
-
-POSITION = Spec(irreps="1o", moves=True)
-CELL = Spec(irreps="1o")
 
 
 class Graph:
@@ -74,11 +53,7 @@ class Graph:
         specs: (place, name) to what the field means.
     """
 
-    # Frozen by hand: Lightning refuses frozen dataclasses in batches.
-    __slots__ = (
-        "edge_counts", "edge_index", "edges", "globals", "node_counts", "nodes", "sender_counts", "senders",
-        "specs",
-    )  # fmt: skip
+    __slots__ = _PARTS  # frozen by hand: Lightning refuses frozen dataclasses in batches
     edge_index: Int[Tensor, "2 edges"]
     nodes: dict[str, Tensor]
     edges: dict[str, Tensor]
@@ -101,19 +76,9 @@ class Graph:
         sender_counts: Int[Tensor, "graphs"] | None = None,
         specs: Mapping[tuple[Place, str], Spec] | None = None,
     ) -> None:
-        values = (
-            edge_index,
-            nodes,
-            edges,
-            globals,
-            node_counts,
-            edge_counts,
-            senders,
-            sender_counts,
-            specs or {},
-        )
-        for name, value in zip(_PARTS, values, strict=True):
-            object.__setattr__(self, name, value)
+        given = locals() | {"specs": specs or {}}
+        for name in _PARTS:
+            object.__setattr__(self, name, given[name])
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(
@@ -123,7 +88,8 @@ class Graph:
     def __reduce__(self) -> tuple[type[Graph], tuple[Any, ...]]:
         return Graph, tuple(getattr(self, name) for name in _PARTS)
 
-    def _replace(self, **changes: Any) -> Graph:
+    def replace(self, **changes: Any) -> Graph:
+        """Return a graph with these parts exchanged, unchecked; prefer `with_nodes` and its kin."""
         return Graph(**{name: getattr(self, name) for name in _PARTS} | changes)
 
     # ------------------------------------------------------------------ making
@@ -151,36 +117,33 @@ class Graph:
             node_counts, sender_counts: how the nodes divide into graphs; one graph if None.
 
         Raises:
-            ValueError: lengths that disagree, indices out of range, edges between two graphs.
+            ValueError: lengths that disagree, indices out of range, edges between two graphs, specs of
+                fields that are not there.
+            TypeError: an edge_index that is not of integers, fields that are not tensors.
         """
-        if not nodes:
-            raise ValueError(
-                "A graph needs at least one node field (as pos or x): its length is the number of nodes."
-            )
-        edge_index = torch.as_tensor(edge_index, dtype=torch.long).reshape(2, -1)
-        num_nodes = _common_length("node", nodes)
-        num_senders = num_nodes if senders is None else _common_length("sender", senders)
-        node_counts = _counts("node", node_counts, num_nodes, edge_index.device)
-        if senders is not None:
-            sender_counts = _counts("sender", sender_counts, num_senders, edge_index.device)
+        edge_index = check_edge_index(edge_index)
+        device = edge_index.device
+        num_nodes = check_length("nodes", nodes)
+        num_senders = num_nodes if senders is None else check_length("senders", senders)
+        node_counts = check_counts("node_counts", node_counts, num_nodes, device)
         num_graphs = len(node_counts)
-        if edges and _common_length("edge", edges) != edge_index.shape[1]:
-            length = _common_length("edge", edges)
-            raise ValueError(
-                f"Edge fields have length {length}, but edge_index has {edge_index.shape[1]} edges."
-            )
-        if globals and _common_length("graph", globals) != num_graphs:
-            length = _common_length("graph", globals)
-            raise ValueError(f"Graph fields have length {length}, but there are {num_graphs} graphs.")
-        _check_range(edge_index, num_senders, num_nodes)
+        if senders is not None:
+            sender_counts = check_counts("sender_counts", sender_counts, num_senders, device, num_graphs)
+        elif sender_counts is not None:
+            raise ValueError("sender_counts without senders: give both, or neither for an ordinary graph.")
+        check_length("edges", edges or {}, edge_index.shape[1])
+        check_length("globals", globals or {}, num_graphs)
+        check_range(edge_index, num_senders, num_nodes)
+        if edges and "shift" in edges and "cell" not in (globals or {}):
+            raise ValueError("edges.shift counts cells, but globals has no cell (graphs, dim, dim).")
 
         order = torch.argsort(edge_index[1], stable=True)
         edge_index = edge_index[:, order]
-        graph_of_node = torch.repeat_interleave(
-            torch.arange(num_graphs, device=edge_index.device), node_counts
+        graphs = torch.arange(num_graphs, device=device)
+        graph_of_node = torch.repeat_interleave(graphs, node_counts)
+        graph_of_sender = torch.repeat_interleave(
+            graphs, node_counts if sender_counts is None else sender_counts
         )
-        counts = node_counts if sender_counts is None else sender_counts
-        graph_of_sender = torch.repeat_interleave(torch.arange(num_graphs, device=edge_index.device), counts)
         graph_of_edge = graph_of_node[edge_index[1]]
         crossing = (graph_of_sender[edge_index[0]] != graph_of_edge).nonzero()
         if len(crossing):
@@ -189,6 +152,12 @@ class Graph:
                 f"Edge {sender} -> {receiver} joins two graphs of the batch; edges stay within one."
             )
 
+        fields: dict[Place, Fields | None] = {
+            "nodes": nodes,
+            "edges": edges,
+            "globals": globals,
+            "senders": senders,
+        }
         return cls(
             edge_index=edge_index,
             nodes=dict(nodes),
@@ -197,8 +166,8 @@ class Graph:
             node_counts=node_counts,
             edge_counts=torch.bincount(graph_of_edge, minlength=num_graphs),
             senders=None if senders is None else dict(senders),
-            sender_counts=sender_counts if senders is not None else None,
-            specs=_default_specs(nodes, senders, globals) | dict(specs or {}),
+            sender_counts=sender_counts,
+            specs=default_specs(fields) | check_specs(specs or {}, fields),
         )
 
     def with_nodes(self, _specs: Mapping[str, Spec] | None = None, **values: Tensor) -> Graph:
@@ -218,15 +187,14 @@ class Graph:
         return self._with("senders", _specs, values)
 
     def _with(self, place: Place, specs: Mapping[str, Spec] | None, values: Mapping[str, Tensor]) -> Graph:
+        if place == "senders" and not self.two_sided:
+            raise ValueError("The graph has one node set: use with_nodes, or create it with senders.")
         length = dict(zip(PLACES, (self.num_nodes, self.num_senders, self.num_edges, self.num_graphs)))[place]
-        for name, value in values.items():
-            if value.ndim == 0 or value.shape[0] != length:
-                raise ValueError(
-                    f"{place}.{name} has shape {tuple(value.shape)}; its first axis must be {length}."
-                )
-        new = {(place, name): spec for name, spec in (specs or {}).items()}
-        merged: dict[str, Any] = {place: dict(getattr(self, place) or {}) | dict(values)}
-        return self._replace(**merged, specs=dict(self.specs) | new)
+        check_length(place, values, length)
+        merged = {**(getattr(self, place) or {}), **values}
+        known = {key: spec for key, spec in default_specs({place: values}).items() if key not in self.specs}
+        new = check_specs({(place, name): spec for name, spec in (specs or {}).items()}, {place: merged})
+        return self.replace(**{place: merged}, specs={**self.specs, **known, **new})
 
     # ---------------------------------------------------------------- looking
 
@@ -364,12 +332,7 @@ class Graph:
 
     def __getitem__(self, ids: int | slice | Sequence[int] | Tensor) -> Graph:
         """Return graphs of the batch by number, slice, list, or index tensor (repeats allowed)."""
-        numbers = torch.arange(self.num_graphs, device=self.device)
-        if isinstance(ids, int):
-            if not -self.num_graphs <= ids < self.num_graphs:
-                raise IndexError(f"Graph {ids} of a batch of {self.num_graphs}.")
-            ids = [ids]
-        chosen = numbers[ids if isinstance(ids, slice) else torch.as_tensor(ids, device=self.device)]
+        chosen = self._chosen(ids)
         node, node_offset = _ranges(self.node_counts, chosen)
         edge, _ = _ranges(self.edge_counts, chosen)
         edge_counts = self.edge_counts[chosen]
@@ -379,7 +342,7 @@ class Graph:
             senders = {name: value[sender] for name, value in self.senders.items()}
             sender_counts = self.sender_counts[chosen]
         offsets = torch.stack([sender_offset, node_offset])  # 2 graphs
-        return self._replace(
+        return self.replace(
             edge_index=self.edge_index[:, edge] + torch.repeat_interleave(offsets, edge_counts, dim=1),
             nodes={name: value[node] for name, value in self.nodes.items()},
             edges={name: value[edge] for name, value in self.edges.items()},
@@ -390,47 +353,20 @@ class Graph:
             sender_counts=sender_counts,
         )
 
+    def _chosen(self, ids: int | slice | Sequence[int] | Tensor) -> Int[Tensor, "chosen"]:
+        numbers = torch.arange(self.num_graphs, device=self.device)
+        if isinstance(ids, str):
+            raise TypeError(f"Graphs are chosen by number, not by {ids!r}; fields are in .nodes and its kin.")
+        index = ids if isinstance(ids, slice) else torch.as_tensor(ids, device=self.device)
+        if isinstance(index, Tensor) and index.numel() == 0:
+            index = index.long()  # an empty list is of floats
+        try:
+            return numbers[index].reshape(-1)
+        except IndexError:
+            raise IndexError(f"Graph {ids!r} of a batch of {self.num_graphs}.") from None
+
     def __iter__(self) -> Iterator[Graph]:
-        return iter(unbatch(self))
-
-
-def batch(graphs: Sequence[Graph]) -> Graph:
-    """Join graphs into one batch; `unbatch` gives exactly these graphs back.
-
-    Raises:
-        ValueError: no graphs, or graphs whose fields or specs differ (named in the message).
-    """
-    graphs = list(graphs)
-    if not graphs:
-        raise ValueError("An empty list of graphs cannot be batched: the fields would be unknown.")
-    first = graphs[0]
-    for number, graph in enumerate(graphs[1:], start=1):
-        _check_same_fields(first, graph, number)
-    device = first.device
-    nodes = torch.tensor([0, *(g.num_nodes for g in graphs)], device=device).cumsum(0)
-    senders = torch.tensor([0, *(g.num_senders for g in graphs)], device=device).cumsum(0)
-    offsets = torch.stack([senders, nodes])[:, :-1]
-
-    def join(place: Place) -> dict[str, Tensor]:
-        return {name: torch.cat([getattr(g, place)[name] for g in graphs]) for name in getattr(first, place)}
-
-    return first._replace(
-        edge_index=torch.cat([g.edge_index + offsets[:, i, None] for i, g in enumerate(graphs)], dim=1),
-        nodes=join("nodes"),
-        edges=join("edges"),
-        globals=join("globals"),
-        node_counts=torch.cat([g.node_counts for g in graphs]),
-        edge_counts=torch.cat([g.edge_counts for g in graphs]),
-        senders=join("senders") if first.two_sided else None,
-        sender_counts=torch.cat([g.sender_counts for g in graphs if g.sender_counts is not None])
-        if first.two_sided
-        else None,
-    )
-
-
-def unbatch(graph: Graph) -> list[Graph]:
-    """Split a batch into its graphs, each a batch of one."""
-    return [graph[i] for i in range(graph.num_graphs)]
+        return (self[i] for i in range(self.num_graphs))
 
 
 # -------------------------------------------------------------------- details
@@ -444,70 +380,6 @@ def _ranges(counts: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     offset = new - old[chosen]
     moved = torch.repeat_interleave(offset, new_counts)
     return torch.arange(len(moved), device=counts.device) - moved, offset
-
-
-def _common_length(what: str, values: Mapping[str, Tensor]) -> int:
-    lengths = {}
-    for name, value in values.items():
-        if not isinstance(value, Tensor) or value.ndim == 0:
-            raise ValueError(
-                f"The {what} field {name!r} must be a tensor with one row per {what}, not {value!r}."
-            )
-        lengths[name] = value.shape[0]
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"The {what} fields differ in length: {lengths}.")
-    return next(iter(lengths.values()))
-
-
-def _counts(what: str, counts: Tensor | None, total: int, device: torch.device) -> Tensor:
-    if counts is None:
-        return torch.tensor([total], device=device)
-    counts = torch.as_tensor(counts, dtype=torch.long, device=device)
-    if counts.ndim != 1 or (counts < 0).any() or int(counts.sum()) != total:
-        raise ValueError(
-            f"{what}_counts {counts.tolist()} must be non-negative and sum to {total}, the {what}s."
-        )
-    return counts
-
-
-def _check_range(edge_index: Tensor, num_senders: int, num_nodes: int) -> None:
-    for row, limit, role in ((edge_index[0], num_senders, "sender"), (edge_index[1], num_nodes, "receiver")):
-        outside = ((row < 0) | (row >= limit)).nonzero()
-        if len(outside):
-            edge = int(outside[0])
-            raise ValueError(
-                f"Edge {edge} has {role} {int(row[edge])}, but there are {limit} such nodes (from 0)."
-            )
-
-
-def _default_specs(
-    nodes: Mapping[str, Tensor], senders: Mapping[str, Tensor] | None, graphs: Mapping[str, Tensor] | None
-) -> dict[tuple[Place, str], Spec]:
-    specs: dict[tuple[Place, str], Spec] = {}
-    if "pos" in nodes:
-        specs["nodes", "pos"] = POSITION
-    if "pos" in (senders or {}):
-        specs["senders", "pos"] = POSITION
-    if "cell" in (graphs or {}):
-        specs["globals", "cell"] = CELL
-    return specs
-
-
-def _check_same_fields(first: Graph, other: Graph, number: int) -> None:
-    if first.two_sided != other.two_sided:
-        raise ValueError(f"Graph {number} and graph 0 differ: one is two-sided, the other is not.")
-    for place in PLACES:
-        a, b = set(getattr(first, place) or {}), set(getattr(other, place) or {})
-        if a != b:
-            raise ValueError(
-                f"Graph {number} and graph 0 differ in {place} fields {sorted(a ^ b)}; give both the same."
-            )
-        for name in a:
-            if first.spec(place, name) != other.spec(place, name):
-                raise ValueError(
-                    f"Graph {number} and graph 0 differ in what {place}.{name} means: "
-                    f"{other.spec(place, name)} against {first.spec(place, name)}."
-                )
 
 
 def _flatten(graph: Graph) -> tuple[list[Any], Any]:
