@@ -25,9 +25,9 @@ class Problem:
     """
 
     X: Float[np.ndarray, "rows variables"]
-    y: Float[np.ndarray, "rows"]
+    y: Float[np.ndarray, rows]
     names: tuple[str, ...]
-    weights: Float[np.ndarray, "rows"] | None = None
+    weights: Float[np.ndarray, rows] | None = None
     units: tuple[str, ...] | None = None
     target_unit: str | None = None
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ast
 import difflib
+import keyword
 import math
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import sympy
@@ -179,9 +182,35 @@ def _simple(exponent: sympy.Expr) -> sympy.Expr:
     return exponent
 
 
+def check_names(names: Iterable[str], what: str = "variable") -> None:
+    """Refuse names that a formula could not be read back with.
+
+    Raises:
+        ValueError: naming the name, why it will not do, and one that will.
+    """
+    names = list(names)
+    for name in names:
+        if not isinstance(name, str) or not name.isidentifier() or len(name) > 100:
+            suggestion = re.sub(r"\W+", "_", str(name)).strip("_")[:100]
+            suggestion = suggestion if suggestion.isidentifier() else f"x_{suggestion}".rstrip("_")
+            reason = "is not a word of letters, digits and underscores"
+        elif keyword.iskeyword(name) or name in FUNCTIONS or name == "pi":
+            reason, suggestion = "already has a meaning in formulas", f"{name}_"
+        else:
+            continue
+        raise ValueError(f"{what} name {name!r} {reason}; rename it, for example to {suggestion!r}")
+    counts = Counter(unicodedata.normalize("NFKC", name) for name in names)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(f"{what} names must differ; {twice[0]!r} occurs {counts[twice[0]]} times")
+
+
 class _ExactPrinter(StrPrinter):
     def _print_Float(self, expr):  # noqa: N802
         return repr(float(expr))
+
+    def _print_Exp1(self, expr):  # noqa: N802
+        return "exp(1)"  # E may be a variable: an energy, a field
 
 
 def to_text(expression: sympy.Expr) -> str:

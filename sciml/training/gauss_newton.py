@@ -8,6 +8,8 @@ path by a test.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from torch.func import functional_call, grad, jvp, vmap
 
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
-from sciml.nn.interaction import PairScalar, RadialForce, directions
+from sciml.nn.interaction import SYMBOLS, FormulaScalar, PairScalar, RadialForce, directions, pair_variables
 from sciml.nn.message_passing import Edges, segment_reduce
 from sciml.training.levenberg_marquardt import Linearization
 
@@ -107,6 +109,80 @@ class RadialJacobian:
         return torch.stack(columns, dim=1)
 
 
+class FormulaJacobian:
+    """The same Jacobian where a formula stands for the network, masses and constants moving together.
+
+    A formula acts on every edge by itself, so one backward pass gives its derivatives by every constant
+    and by the properties at both ends of every edge.
+    """
+
+    def __init__(self, model: InteractionNetwork, graph: Graph) -> None:
+        self.model, self.graph = model, graph
+        edges = Edges(graph)
+        self.direction, self.distance = directions(edges), edges.vectors().norm(dim=-1)
+
+    @staticmethod
+    def serves(model: nn.Module) -> bool:
+        """Whether a model has the form that this path needs."""
+        return (
+            isinstance(model, InteractionNetwork)
+            and isinstance(model.force, RadialForce)
+            and isinstance(model.force.scalar, FormulaScalar)
+            and model.update in ("force_over_mass", "force")
+        )
+
+    @torch.enable_grad()
+    def __call__(self) -> Float[Tensor, "nodes dim P"]:
+        """Jacobian of the accelerations."""
+        model, scalar = self.model, self.model.force.scalar
+        graph = model.hidden(self.graph) if model.hidden.names else self.graph
+        variables = {
+            name: value.detach().requires_grad_()
+            for name, value in pair_variables(Edges(graph), scalar.properties).items()
+        }
+        constants = {
+            name: value.detach().expand(graph.num_edges).clone().requires_grad_()
+            for name, value in scalar.constants.items()
+        }
+        force = scalar.function(**variables, **constants).expand(graph.num_edges)
+        inputs = variables | constants
+        slopes = torch.autograd.grad(
+            force.sum(), list(inputs.values()), allow_unused=True, materialize_grads=True
+        )
+        slope = dict(zip(inputs, slopes))
+        push = self.direction
+        if model.update == "force_over_mass":
+            push = push / graph.nodes["mass"][graph.receiver][:, None]
+        columns = []
+        for name, parameter in trainable(model).items():
+            key = name.rsplit(".", 1)[-1]
+            if name.startswith("hidden."):
+                columns.append(
+                    self._hidden_columns(graph, key, slope, push, force.detach(), parameter.numel())
+                )
+            else:
+                column = segment_reduce(slope[key][:, None] * push, graph.receiver, graph.num_nodes)
+                columns.append(column[..., None])
+        return torch.cat(columns, dim=-1)
+
+    def _hidden_columns(
+        self, graph: Graph, name: str, slope: dict[str, Tensor], push: Tensor, force: Tensor, particles: int
+    ) -> Float[Tensor, "nodes dim particles"]:
+        """Derivatives by a hidden property: through both ends of every force, and through the inertia."""
+        symbol, label = SYMBOLS.get(name, name), graph.nodes["particle"]
+        positive = name in self.model.hidden.positive
+        at_receiver, at_sender = slope[f"{symbol}_i"], slope[f"{symbol}_j"]
+        value = graph.nodes[name]
+        if positive:  # held as a logarithm
+            at_receiver, at_sender = at_receiver * value[graph.receiver], at_sender * value[graph.sender]
+        if name == "mass" and self.model.update == "force_over_mass":
+            at_receiver = at_receiver - (force if positive else force / value[graph.receiver])
+        out = push.new_zeros((graph.num_nodes * particles, push.shape[1]))
+        out.index_add_(0, graph.receiver * particles + label[graph.receiver], at_receiver[:, None] * push)
+        out.index_add_(0, graph.receiver * particles + label[graph.sender], at_sender[:, None] * push)
+        return out.reshape(graph.num_nodes, particles, -1).transpose(1, 2)
+
+
 class _OfFeatures(nn.Module):
     """Gives `PairScalar.of_features` the name ``forward``, which `functional_call` asks for."""
 
@@ -122,12 +198,21 @@ def _prefixed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"scalar.{name}": value for name, value in tensors.items()}
 
 
+def field_jacobian(model: nn.Module, graph: Graph, field: str) -> Callable[[], Float[Tensor, "nodes dim P"]]:
+    """Return the cheapest way to the Jacobian of a node field at the model's current parameters."""
+    if field == "acceleration":
+        for path in (RadialJacobian, FormulaJacobian):
+            if path.serves(model):
+                return path(model, graph)  # type: ignore[arg-type]
+    return lambda: jacobian_by_columns(model, graph, field)
+
+
 class LeastSquares:
     """Weighted least squares of one node field: what Levenberg–Marquardt asks of a model and its data."""
 
     def __init__(self, model: nn.Module, graph: Graph, field: str, weights: Float[Tensor, "nodes"]) -> None:
         self.model, self.graph, self.field, self.weights = model, graph, field, weights
-        self.fast = RadialJacobian(model, graph) if RadialJacobian.serves(model) else None  # type: ignore[arg-type]
+        self.jacobian = field_jacobian(model, graph, field)
 
     @torch.no_grad()
     def residual(self) -> Float[Tensor, "nodes dim"]:
@@ -142,7 +227,6 @@ class LeastSquares:
     @torch.no_grad()
     def linearize(self) -> Linearization:
         """Normal equations at the current parameters."""
-        jacobian = self.fast() if self.fast else jacobian_by_columns(self.model, self.graph, self.field)
-        jacobian = (jacobian * self.weights[:, None, None]).flatten(0, 1)
+        jacobian = (self.jacobian() * self.weights[:, None, None]).flatten(0, 1)
         residual = self.residual().flatten()
         return Linearization(jacobian.T @ jacobian, jacobian.T @ residual, residual @ residual)
