@@ -204,7 +204,7 @@ def test_ase_velocities_are_in_angstrom_per_femtosecond():
     atoms.set_velocities([[speed, 0, 0]])
     graph = from_ase(atoms)
     assert float(graph.nodes["velocity"][0, 0]) == pytest.approx(432.8e-5, rel=1e-3)  # 432.8 m/s
-    assert graph.spec("nodes", "velocity").unit == "angstrom/femtosecond"
+    assert graph.spec("nodes", "velocity").unit == "angstrom/fs"
 
 
 def test_ase_results_of_a_calculation_are_kept():

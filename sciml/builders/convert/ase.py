@@ -22,7 +22,7 @@ SPECS: dict[tuple[Place, str], Spec] = {
     ("nodes", "number"): Spec(classes=119),
     ("nodes", "mass"): Spec(unit="dalton"),
     ("nodes", "charge"): Spec(unit="elementary_charge"),
-    ("nodes", "velocity"): Spec("1o", f"{ANGSTROM}/femtosecond"),
+    ("nodes", "velocity"): Spec("1o", f"{ANGSTROM}/fs"),
     ("nodes", "forces"): Spec("1o", f"eV/{ANGSTROM}"),
     ("globals", "cell"): Spec(CELL.irreps, ANGSTROM),
     ("globals", "energy"): Spec("0e", "eV"),
