@@ -97,11 +97,12 @@ class _Search:
     def consider(self, proposals: Iterable[sympy.Expr]) -> None:
         """Fit proposals; polish the best few and the best of each size."""
         rough: list[Polished] = []
+        rough_table = self.table.head(1000)
         for e in proposals:
             if e not in self.seen:
                 self.seen.add(e)
                 self.spend()
-                fitted = fit(e, self.table.head(1000))
+                fitted = fit(e, rough_table, 8)
                 if fitted is not None:
                     rough.append(fitted)
         rough.sort(key=lambda p: p.length)
@@ -112,7 +113,7 @@ class _Search:
             self.spend()
             again = fit(p.expression, self.table)
             if again is not None:
-                for q in (again, polish(again, self.table)):
+                for q in polish(again, self.table):
                     self.found[q.expression] = q
 
     def spend(self) -> None:
@@ -144,6 +145,6 @@ class _Search:
         X, y = np.asarray(p.X, float)[:, list(t.columns)] / t.scales, np.asarray(p.y, float) / t.y_scale
         total = np.mean(weights * y**2)
         bound = Fit(candidate.expression, t.symbols, X, y, weights / (total or 1.0))
-        loss = bound.refit(8) if refit and len(y) > len(t) else bound.loss()
+        loss = bound.refit(3) if refit and len(y) > len(t) else bound.loss()
         e = t.unscale(bound.expression())
         return Candidate(e, complexity(e), loss, ENGINE)

@@ -69,20 +69,27 @@ class Library:
     Attributes:
         powers: the monomials' exponents.
         function: index into ``functions``; 0 for none.
-        functions: expressions of the functions, 1 first.
+        functions: (function, c, exponents of u) for f(c·u); None first.
         cost: nodes of each feature.
     """
 
     atoms: Atoms
     powers: Float[np.ndarray, "features atoms"]
     function: np.ndarray
-    functions: tuple[sympy.Expr, ...]
+    functions: tuple[tuple[type, float, np.ndarray] | None, ...]
     cost: Float[np.ndarray, "features"]
     values: Float[np.ndarray, "features rows"]
 
     def expression(self, k: int) -> sympy.Expr:
         """Return a feature as an expression; its Floats are constants that may be refitted."""
-        return self.atoms.expression(self.powers[k]) * self.functions[self.function[k]]
+        monomial, f = self.atoms.expression(self.powers[k]), self.functions[self.function[k]]
+        if f is None:
+            return monomial
+        function, c, u = f
+        argument = self.atoms.expression(u)
+        if function is sympy.Heaviside:
+            return monomial * sympy.Heaviside(argument - sympy.Float(c))
+        return monomial * function(argument if function is sympy.log else sympy.Float(c) * argument)
 
 
 def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library:
@@ -100,7 +107,7 @@ def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library
     plain = plain[atoms.legal(plain)]
     whole = plain[(plain % 1 == 0).all(1)]
     simple = whole[atoms.cost(whole) <= 7]
-    functions: list[sympy.Expr] = [sympy.Integer(1)]
+    functions: list[tuple[type, float, np.ndarray] | None] = [None]
     values = [np.ones(len(atoms.values))]
     powers, index, cost = [plain], [np.zeros(len(plain), int)], [atoms.cost(plain)]
     for e, value, nodes, many in _functions(atoms, steps):
@@ -158,13 +165,12 @@ def _high(v: int, total: int) -> np.ndarray:
 
 def _functions(
     atoms: Atoms, steps: list[tuple[int, float]]
-) -> Iterator[tuple[sympy.Expr, np.ndarray, int, bool]]:
-    """Yield (expression, values, nodes, combine with many monomials) of f(c·u)."""
+) -> Iterator[tuple[tuple[type, float, np.ndarray], np.ndarray, int, bool]]:
+    """Yield (f with c and u, values, nodes, combine with many monomials) of f(c·u)."""
     v, total = atoms.variables, len(atoms.expressions)
     for variable, position in steps:
-        z = atoms.values[:, variable] - position
-        e = sympy.Heaviside(atoms.expressions[variable] - sympy.Float(position))
-        yield e, (z >= 0) * 1.0, 4, True
+        value = (atoms.values[:, variable] >= position) * 1.0
+        yield (sympy.Heaviside, position, np.eye(total)[variable]), value, 4, True
     u = np.hstack([x := enumerate_powers(v, (1, -1, 2), 3, 8, 250)[1:], np.zeros((len(x), total - v))])
     e = np.eye(total)[v:]
     over = [np.r_[row[:v] * 0 - 2 * (np.arange(v) == k), row[v:] * 2] for row in e for k in range(v)]
@@ -176,12 +182,9 @@ def _functions(
         for function, (scales, nodes) in _FUNCTIONS.items():
             fine = tuple(-np.round(np.geomspace(0.2, 6, 14), 3)) if single and function is sympy.exp else ()
             for c in (*(scales if single else scales[:2]), *fine):
-                argument = sympy.Float(c) * atoms.expression(u[k])
-                if function is sympy.log:
-                    argument = atoms.expression(u[k])
                 value = _NUMPY[function](c * z[k])
                 extra = 2 * (abs(c) != 1)
-                yield function(argument), value, nodes + int(cost[k]) - 1 + extra, abs(c) == 1
+                yield (function, float(c), u[k]), value, nodes + int(cost[k]) - 1 + extra, abs(c) == 1
 
 
 def _unrepeated(V: np.ndarray) -> np.ndarray:
