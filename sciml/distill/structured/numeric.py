@@ -17,6 +17,7 @@ Dual = tuple[np.ndarray, Gradient]
 Program = Callable[[Sequence[float]], Dual]
 
 _BIG = 700.0
+_POOL = tuple(sympy.Dummy(f"c{i}") for i in range(100))  # few symbols, so that SymPy's caches serve
 _FUNCTIONS: dict[type, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
     # function: (f(x), f'(x, f(x)))
     sympy.exp: (lambda x: np.exp(np.minimum(x, _BIG)), lambda x, f: f),
@@ -43,7 +44,7 @@ def template(expression: sympy.Expr) -> tuple[sympy.Expr, list[sympy.Symbol], np
 
     def walk(e: sympy.Expr) -> sympy.Expr:
         if isinstance(e, sympy.Float):
-            symbols.append(sympy.Dummy(f"c{len(values)}"))
+            symbols.append(_POOL[len(values)])
             values.append(float(e))
             return symbols[-1]
         return e.func(*map(walk, e.args)) if e.args and e.atoms(sympy.Float) else e
@@ -62,7 +63,7 @@ def bind(formula: sympy.Expr, columns: dict[sympy.Symbol, np.ndarray], constants
     Whatever holds no constant is evaluated here, once.
 
     Raises:
-        ValueError: if the formula holds a function that is not in the table.
+        ValueError: if the formula holds a function that is not in the table, or a complex number.
     """
     number = {s: i for i, s in enumerate(constants)}
 
@@ -73,7 +74,10 @@ def bind(formula: sympy.Expr, columns: dict[sympy.Symbol, np.ndarray], constants
             i, one = number[e], np.ones(())
             return lambda c: (np.asarray(c[i]), {i: one})
         if e.is_number and not e.free_symbols:
-            return np.asarray(float(e))
+            value = complex(e)
+            if value.imag:
+                raise ValueError(f"{e} is not real")
+            return np.asarray(value.real)
         parts = [build(a) for a in e.args]
         if e.is_Add or e.is_Mul:
             fixed = [p for p in parts if isinstance(p, np.ndarray)]
@@ -242,16 +246,22 @@ class Fit:
             loss = float(r @ r) / len(r)
         return (loss if np.isfinite(loss) else np.inf), r, gradient
 
-    def refit(self, iterations: int = 30, tolerance: float = 1e-9) -> float:
-        """Move the constants to a local least-squares optimum (Levenberg–Marquardt); return the loss."""
+    def refit(self, iterations: int = 30, tolerance: float = 1e-9, hopeless: float = np.inf) -> float:
+        """Move the constants to a local least-squares optimum (Levenberg–Marquardt); return the loss.
+
+        Args:
+            iterations: most steps.
+            tolerance: relative decrease of the loss that counts as none.
+            hopeless: give up after five steps if the loss is still above.
+        """
         count = len(self.values)
         loss, r, gradient = self._step(self.values)
         if not 0 < count < len(self.y) or not np.isfinite(loss):
             return loss
         damping, small = 1e-4, 0
-        for _ in range(iterations):
+        for iteration in range(iterations):
             J = np.stack([np.broadcast_to(gradient.get(k, 0.0) * self.root, r.shape) for k in range(count)], 1)
-            if not np.isfinite(J).all():
+            if not np.isfinite(J).all() or (iteration == 5 and loss > hopeless):
                 break
             size = np.sqrt(np.einsum("nk,nk->k", J, J)) + 1e-300
             R = scipy.linalg.qr(np.column_stack([J / size, r]), mode="r", check_finite=False)[0][: count + 1]

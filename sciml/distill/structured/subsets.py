@@ -5,13 +5,15 @@ Every pair is scored from one Gram matrix; larger sets grow from the best pairs 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float
 
+from sciml.distill.front import FLOOR
+
 NODE = float(np.log(10.0))  # description length of one node of a formula
-FLOOR = 1e-24  # relative mean squares below are rounding errors
 
 Chosen = tuple[int, ...]
 
@@ -68,6 +70,8 @@ class Subsets:
     def best(self, depth: int, keep: int, term: float = 0.0, small: int = 0) -> list[tuple[float, Chosen]]:
         """Return the ``keep`` best sets of each size up to ``depth``, as (description length, set).
 
+        The sizes take turns, the best of each first: a small set is refitted with better constants later.
+
         Args:
             depth: most columns in a set.
             keep: sets returned per size.
@@ -80,18 +84,22 @@ class Subsets:
         order = np.argsort(singles, kind="stable")[:keep]
         sizes.append(self._rank((int(k),) for k in order))
         if depth >= 2 and len(self.cost) >= 2:
-            pairs = self._rank(self._pairs(singles, 10 * keep))
+            seeds = [s for _, s in sizes[1][:24]]
+            pairs = self._rank([*self._pairs(singles, 10 * keep), *self._grow(seeds, 8)])
             sizes.append(pairs[:keep])
             if small and depth >= 3:
                 sizes[-1] = pairs[: keep // 2] + self._rank(self._triples(small))[: keep // 2]
-            beam = pairs[:12] + sizes[1][:2]
+            beam = pairs[:40] + sizes[1][:4]
             for _ in range(3, depth + 1):
-                beam = self._rank(self._grow([s for _, s in beam if s], 6))[:10]
+                beam = self._rank(self._grow([s for _, s in beam if s], 6))[:20]
                 sizes.append(beam)
             best = sorted(s for size in sizes[2:] for s in size)[:6]
             sizes.append(self._rank(self._exchange(s) for s in best))
-        unique = {chosen: dl for size in sizes for dl, chosen in size}
-        return sorted(((dl, c) for c, dl in unique.items()))
+        by_size: dict[int, list[tuple[float, Chosen]]] = {}
+        for dl, chosen in sorted({pair for size in sizes for pair in size}):
+            by_size.setdefault(len(chosen), []).append((dl, chosen))
+        turns = itertools.zip_longest(*(sorted(group)[:keep] for group in by_size.values()))
+        return [pair for turn in turns for pair in sorted(p for p in turn if p is not None)]
 
     def _rank(self, sets: Iterable[Chosen]) -> list[tuple[float, Chosen]]:
         unique = dict.fromkeys(tuple(sorted(s)) for s in sets)
@@ -100,7 +108,7 @@ class Subsets:
     def _length_of(self, chosen: Chosen) -> float:
         return float(self.length(self.exact(chosen)[0], self.cost[list(chosen)].sum() + self.term * len(chosen)))
 
-    def _pairs(self, singles: np.ndarray, number: int, most: int = 2400) -> list[Chosen]:
+    def _pairs(self, singles: np.ndarray, number: int, most: int = 3000) -> list[Chosen]:
         """Score all pairs among the cheapest and the best single columns."""
         cheap = np.argsort(self.cost, kind="stable")[: int(most * 0.6)]
         good = np.argsort(-np.abs(self.b), kind="stable")[: int(most * 0.25)]
