@@ -76,6 +76,8 @@ class Front:
         effective_rows: how many independent observations they are worth, None if not estimated; fewer
             than ``rows`` if what the best formula leaves over is correlated between neighbouring rows, as
             the error of a network is.
+        noise: loss that the stated errors of ``y`` alone would give, where they are known; formulas below
+            it fit errors and gain nothing by it.
         complete: False if the search was ended before its time (interrupted, crashed, timed out).
         messages: what the user should know of how the search went.
     """
@@ -85,6 +87,7 @@ class Front:
     complete: bool = True
     messages: tuple[str, ...] = field(default=())
     effective_rows: float | None = None
+    noise: float = 0.0
 
     @classmethod
     def of(cls, candidates: Iterable[Candidate], rows: int, **state) -> Front:
@@ -113,8 +116,13 @@ class Front:
         """
         if not self.candidates:
             raise ValueError("the front is empty: the search ended before it fitted a formula; give it more time")
+        return min(self, key=self.length)
+
+    def length(self, candidate: Candidate) -> float:
+        """Return the description length by which `best` chooses."""
         rows = min(self.rows, EFFECTIVE_ROWS, self.effective_rows or np.inf)
-        return min(self, key=lambda c: description_length(c.expression, c.complexity, c.loss, rows))
+        loss = max(candidate.loss, self.noise)
+        return description_length(candidate.expression, candidate.complexity, loss, rows)
 
     def merge(self, other: Front) -> Front:
         """Return the front of both, complete only if both are; of the estimates of independent rows, the smaller."""
@@ -125,6 +133,7 @@ class Front:
             complete=self.complete and other.complete,
             messages=self.messages + other.messages,
             effective_rows=min(estimates, default=None),
+            noise=max(self.noise, other.noise),
         )
 
 

@@ -71,7 +71,7 @@ def dynamics_data(
     trajectories: Trajectories,
     *,
     train: float = 0.8,
-    split: str = "auto",
+    by: str = "auto",
     frames: int = 150,
     fit_frames: int = 4000,
     held_out_frames: int = 200,
@@ -85,7 +85,7 @@ def dynamics_data(
     Args:
         trajectories: accelerations are estimated where they are missing.
         train: share that is learned from.
-        split: by ``time`` or by ``simulation`` (see `Trajectories.split`).
+        by: ``time`` or ``simulation``, which part is kept back (see `Trajectories.split`).
         frames, fit_frames, held_out_frames: at most so many frames for each purpose.
         edges: ``all`` pairs, ``cutoff`` or ``knn``.
         cutoff, k: of those.
@@ -94,9 +94,9 @@ def dynamics_data(
     trajectories = trajectories.with_accelerations()
     closure = None if "mass" in trajectories.properties else _closure(trajectories)
     distinct = closure is not None and not closure.shared
-    if distinct and split == "simulation":
+    if distinct and by == "simulation":
         raise ValueError("The masses differ between simulations, so none can be kept back: split by time.")
-    past, future = trajectories.split(train, by="time" if distinct else split)
+    past, future = trajectories.split(train, by="time" if distinct else by)
     rng = np.random.default_rng(seed)
     total = past.shape[0] * past.shape[1]
     drawn = np.sort(rng.choice(total, size=min(frames, total), replace=False))
