@@ -343,6 +343,17 @@ def test_fields_are_added_without_touching_the_original():
     assert graph.spec("nodes", "vel") == Spec()
 
 
+def test_fields_can_be_dropped_with_what_they_mean():
+    graph = random_graph(2, 3).without("nodes", "kind").without("edges", "weight", "matrix")
+    assert list(graph.nodes) == ["pos"]
+    assert list(graph.edges) == ["number"]
+    assert ("nodes", "kind") not in graph.specs
+    with pytest.raises(ValueError, match=r"no nodes\.kind; nodes has pos"):
+        graph.without("nodes", "kind")
+    with pytest.raises(ValueError, match="at least one field"):
+        graph.without("nodes", "pos")
+
+
 def test_positions_and_cells_mean_what_they_do_however_they_come():
     graph = Graph.create(torch.zeros(2, 0), {"x": torch.ones(2)})
     later = graph.with_nodes(pos=torch.ones(2, 3)).with_globals(cell=torch.ones(1, 3, 3))
