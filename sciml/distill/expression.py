@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -106,23 +107,39 @@ def refit(expression: sympy.Expr, problem: Problem) -> tuple[sympy.Expr, float]:
     """Fit the free constants of a formula (see `parameters`) to all rows by weighted least squares.
 
     A trust-region Gauss-Newton method with analytic derivatives starts from the constants as they are,
-    in units of their size. Returns the formula with the new numbers and its `loss`, or the old where no
-    better is found.
+    in units of their size; on a large table it first settles on a sample. Returns the formula with the
+    new numbers and its `loss`, or the old where no better is found.
     """
     template, start = parameters(expression)
     before = loss(expression, problem)
     if not start or not np.isfinite(before):
         return expression, before
-    constants = tuple(start)
+    values = np.array(list(start.values()))
+    if len(problem.y) > 2 * _SAMPLE:
+        rows = np.sort(np.random.default_rng(0).choice(len(problem.y), _SAMPLE, replace=False))
+        weights = None if problem.weights is None else problem.weights[rows]
+        sample = replace(problem, X=problem.X[rows], y=problem.y[rows], weights=weights)
+        values = _least_squares(template, tuple(start), values, sample)
+    values = _least_squares(template, tuple(start), values, problem)
+    refitted = template.xreplace(dict(zip(start, map(sympy.Float, values), strict=True)))
+    after = loss(refitted, problem)
+    return (refitted, after) if after < before else (expression, before)
+
+
+_SAMPLE = 10_000
+
+
+def _least_squares(
+    template: sympy.Expr, constants: tuple[sympy.Symbol, ...], start: np.ndarray, problem: Problem
+) -> np.ndarray:
     names = (*map(str, constants), *problem.names)
-    derivatives = [template, *(_derivative(template, c) for c in constants)]
-    compiled = _compile(tuple(derivatives), names)
-    size = np.array([abs(value) or 1.0 for value in start.values()])
+    compiled = _compile((template, *(_derivative(template, c) for c in constants)), names)
+    size = np.where(start == 0, 1.0, np.abs(start))
     root = _root_weights(problem)[:, None]
+    columns = [*problem.X.T.astype(np.float64)]
 
     def values_and_derivatives(scaled: np.ndarray) -> np.ndarray:
-        arguments = [*(scaled * size), *problem.X.T.astype(np.float64)]
-        return np.stack(_call(compiled, arguments, problem.y.shape), axis=1) * root
+        return np.stack(_call(compiled, [*(scaled * size), *columns], problem.y.shape), axis=1) * root
 
     def residuals(scaled: np.ndarray) -> np.ndarray:
         return values_and_derivatives(scaled)[:, 0] - problem.y * root[:, 0]
@@ -130,9 +147,11 @@ def refit(expression: sympy.Expr, problem: Problem) -> tuple[sympy.Expr, float]:
     def jacobian(scaled: np.ndarray) -> np.ndarray:
         return np.nan_to_num(values_and_derivatives(scaled)[:, 1:] * size, posinf=0.0, neginf=0.0)
 
+    if not np.isfinite(residuals(start / size)).all():
+        return start
     fitted = scipy.optimize.least_squares(
         residuals,
-        np.array(list(start.values())) / size,
+        start / size,
         jacobian,
         x_scale="jac",
         ftol=1e-15,
@@ -140,10 +159,7 @@ def refit(expression: sympy.Expr, problem: Problem) -> tuple[sympy.Expr, float]:
         gtol=1e-15,
         max_nfev=100,
     )
-    numbers = dict(zip(constants, map(sympy.Float, fitted.x * size), strict=True))
-    refitted = template.xreplace(numbers)
-    after = loss(refitted, problem)
-    return (refitted, after) if after < before else (expression, before)
+    return fitted.x * size
 
 
 def _columns(problem: Problem) -> dict[str, np.ndarray]:
@@ -153,8 +169,9 @@ def _columns(problem: Problem) -> dict[str, np.ndarray]:
 def _root_weights(problem: Problem) -> np.ndarray:
     """Square roots of the weights, such that a sum of weighted squares is the loss."""
     weights = np.ones(len(problem.y)) if problem.weights is None else np.asarray(problem.weights, float)
-    total = float(np.sum(weights * np.square(problem.y, dtype=np.float64)))
-    return np.sqrt(weights / (total or float(np.sum(weights)) or 1.0))
+    size = float(np.max(np.abs(problem.y), initial=0.0)) or 1.0  # squares of 1e200 would overflow
+    total = float(np.sum(weights * np.square(problem.y / size, dtype=np.float64)))
+    return np.sqrt(weights / (total or float(np.sum(weights)) or 1.0)) / size
 
 
 def _loss(prediction: np.ndarray, problem: Problem) -> float:

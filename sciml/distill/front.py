@@ -56,11 +56,14 @@ FLOOR = 1e-24  # relative mean squares below this are rounding errors
 def description_length(expression: sympy.Expr, complexity: int, loss: float, rows: float) -> float:
     """Return how many nats it takes to write down a formula and what it leaves unexplained.
 
-    ``rows/2 · log(loss) + log(10) · nodes + log(rows)/2`` per fitted constant (Rissanen 1978).
+    ``rows/2 · log(loss) + log(10) · nodes + log(rows)/2`` per fitted constant (Rissanen 1978), and
+    two nodes more for an exponent that is no simple fraction: such laws are rare.
     """
-    constants = sum(node.is_Float for node in sympy.preorder_traversal(expression))
+    nodes = list(sympy.preorder_traversal(expression))
+    constants = sum(node.is_Float for node in nodes)
+    odd = sum(node.is_Pow and node.exp.is_Float for node in nodes)
     rest = rows / 2 * np.log(max(loss, FLOOR))
-    return float(rest + np.log(10.0) * complexity + constants * np.log(max(rows, 1.0)) / 2)
+    return float(rest + np.log(10.0) * (complexity + 2 * odd) + constants * np.log(max(rows, 1.0)) / 2)
 
 
 @dataclass(frozen=True)

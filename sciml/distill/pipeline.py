@@ -124,12 +124,25 @@ def distill(
     }
     law = _law(choice, searched, names, dict(units or {}), model)
     return Distillation(
-        law, choice, front, messages, searched, names, hidden, names[choice.best.reference], network_error, seconds_of
+        law,
+        choice,
+        front,
+        messages,
+        searched,
+        names,
+        hidden,
+        names[choice.best.reference],
+        network_error,
+        seconds_of,
     )
 
 
 def _law(
-    choice: Choice, table: MessageTable, names: tuple[str, ...], units: dict[str, str], model: InteractionNetwork
+    choice: Choice,
+    table: MessageTable,
+    names: tuple[str, ...],
+    units: dict[str, str],
+    model: InteractionNetwork,
 ) -> Law:
     variables = {name: _unit_of(name, units) for name in table.names}
     length, duration = units.get("position", ""), units.get("time", "")
@@ -150,7 +163,8 @@ def _law(
         variables=variables,
         target_unit=target_unit,
         constants={
-            name: Constant(e.value, e.standard_error, constant_unit.get(name, "")) for name, e in best.constants.items()
+            name: Constant(e.value, e.standard_error, constant_unit.get(name, ""))
+            for name, e in best.constants.items()
         },
         verdict=choice.verdict,
         reason=choice.reason,
@@ -179,7 +193,6 @@ def _unit_of(variable: str, units: Mapping[str, str]) -> str:
 
 
 def _relative_errors(model: InteractionNetwork, graph: Graph) -> np.ndarray:
-
 
     label = particle_labels(graph)
     count = int(label.max()) + 1

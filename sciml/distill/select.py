@@ -76,7 +76,9 @@ def select(
             failures.append(f"{candidate.expression}: {error}")
             log.info("could not fit %s: %s", candidate.expression, error)
     if not tried:
-        raise ValueError("None of the found formulas could be fitted to the data:\n  " + "\n  ".join(failures))
+        raise ValueError(
+            "None of the found formulas could be fitted to the data:\n  " + "\n  ".join(failures)
+        )
     best = _simplest_unbeaten(tried)
     released = _released(best, model, graphs, held_out)
     if released is not None and _error(released) * BETTER < _error(best):

@@ -62,8 +62,10 @@ class Atoms:
 
     def cost(self, powers: Float[np.ndarray, "monomials atoms"]) -> Float[np.ndarray, "monomials"]:
         """Count the nodes that each monomial adds to a product."""
-        table = np.vectorize(nodes, otypes=[float])(powers)
-        return table.sum(1) + (powers != 0) @ np.array(self.extra, float)
+        size = np.abs(powers)
+        common = np.where(size == 1, 2.0, np.where((size == 2) | (size == 0.5), 3.0, 4.0))
+        used = powers != 0
+        return np.where(used, common, 0).sum(1) + used @ np.array(self.extra, float)
 
     def expression(self, powers: Float[np.ndarray, "atoms"]) -> sympy.Expr:
         """Return a monomial as an expression with exact exponents."""

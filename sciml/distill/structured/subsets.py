@@ -5,13 +5,15 @@ Every pair is scored from one Gram matrix; larger sets grow from the best pairs 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float
 
+from sciml.distill.front import FLOOR
+
 NODE = float(np.log(10.0))  # description length of one node of a formula
-FLOOR = 1e-24  # relative mean squares below are rounding errors
 
 Chosen = tuple[int, ...]
 
@@ -68,6 +70,8 @@ class Subsets:
     def best(self, depth: int, keep: int, term: float = 0.0, small: int = 0) -> list[tuple[float, Chosen]]:
         """Return the ``keep`` best sets of each size up to ``depth``, as (description length, set).
 
+        The sizes take turns, the best of each first: a small set is refitted with better constants later.
+
         Args:
             depth: most columns in a set.
             keep: sets returned per size.
@@ -80,18 +84,22 @@ class Subsets:
         order = np.argsort(singles, kind="stable")[:keep]
         sizes.append(self._rank((int(k),) for k in order))
         if depth >= 2 and len(self.cost) >= 2:
-            pairs = self._rank(self._pairs(singles, 10 * keep))
+            seeds = [s for _, s in sizes[1][:24]]
+            pairs = self._rank([*self._pairs(singles, 10 * keep), *self._grow(seeds, 8)])
             sizes.append(pairs[:keep])
             if small and depth >= 3:
                 sizes[-1] = pairs[: keep // 2] + self._rank(self._triples(small))[: keep // 2]
-            beam = pairs[:12] + sizes[1][:2]
+            beam = pairs[:40] + sizes[1][:4]
             for _ in range(3, depth + 1):
-                beam = self._rank(s for _, chosen in beam for s in self._grow(chosen, 6))[:10]
+                beam = self._rank(self._grow([s for _, s in beam if s], 6))[:20]
                 sizes.append(beam)
             best = sorted(s for size in sizes[2:] for s in size)[:6]
             sizes.append(self._rank(self._exchange(s) for s in best))
-        unique = {chosen: dl for size in sizes for dl, chosen in size}
-        return sorted(((dl, c) for c, dl in unique.items()))
+        by_size: dict[int, list[tuple[float, Chosen]]] = {}
+        for dl, chosen in sorted({pair for size in sizes for pair in size}):
+            by_size.setdefault(len(chosen), []).append((dl, chosen))
+        turns = itertools.zip_longest(*(sorted(group)[:keep] for group in by_size.values()))
+        return [pair for turn in turns for pair in sorted(p for p in turn if p is not None)]
 
     def _rank(self, sets: Iterable[Chosen]) -> list[tuple[float, Chosen]]:
         unique = dict.fromkeys(tuple(sorted(s)) for s in sets)
@@ -100,7 +108,7 @@ class Subsets:
     def _length_of(self, chosen: Chosen) -> float:
         return float(self.length(self.exact(chosen)[0], self.cost[list(chosen)].sum() + self.term * len(chosen)))
 
-    def _pairs(self, singles: np.ndarray, number: int, most: int = 2400) -> list[Chosen]:
+    def _pairs(self, singles: np.ndarray, number: int, most: int = 3000) -> list[Chosen]:
         """Score all pairs among the cheapest and the best single columns."""
         cheap = np.argsort(self.cost, kind="stable")[: int(most * 0.6)]
         good = np.argsort(-np.abs(self.b), kind="stable")[: int(most * 0.25)]
@@ -133,28 +141,29 @@ class Subsets:
         length = self.length(self.tt - (solution * b[i]).sum(1), self.cost[k][i].sum(1) + 3 * self.term)
         return [tuple(int(c) for c in k[i[q]]) for q in np.argsort(length)[:20]]
 
-    def _gains(self, chosen: Chosen) -> tuple[float, np.ndarray]:
-        """Return the rest after ``chosen``, and what each further column would take from it."""
-        if not chosen:
-            return self.tt, self.b**2
-        Q = _basis(self.F[list(chosen)].T.astype(float))
-        r = self.t - Q @ (Q.T @ self.t)
-        share = 1 - ((self.F @ Q.astype(np.float32)) ** 2).sum(1)
-        with np.errstate(all="ignore"):
-            gain = np.where(share > 1e-5, (self.F @ r.astype(np.float32)) ** 2 / share, 0)
-        return float(r @ r), np.minimum(gain, r @ r)
-
-    def _grow(self, chosen: Chosen, number: int) -> list[Chosen]:
-        rest, gain = self._gains(chosen)
-        length = self.length(np.maximum(rest - gain, 1e-7 * rest), self.cost)
-        return [(*chosen, int(k)) for k in np.argsort(length, kind="stable")[:number] if int(k) not in chosen]
+    def _grow(self, sets: list[Chosen], number: int) -> list[Chosen]:
+        """Return each set with each of its best ``number`` further columns, all sets in one product."""
+        bases = [_basis(self.F[list(s)].T.astype(float)) for s in sets]
+        rests = [self.t - Q @ (Q.T @ self.t) for Q in bases]
+        overlap = self.F @ np.column_stack([*rests, *bases]).astype(np.float32)
+        out: list[Chosen] = []
+        place = len(sets)
+        for i, (s, Q, r) in enumerate(zip(sets, bases, rests, strict=True)):
+            share = 1 - (overlap[:, place : place + Q.shape[1]] ** 2).sum(1)
+            place += Q.shape[1]
+            gain = np.where(share > 1e-5, overlap[:, i] ** 2 / np.maximum(share, 1e-5), 0)
+            rest = float(r @ r)
+            score = self.rows / 2 * np.log1p(-np.minimum(gain / max(rest, 1e-300), 1 - 1e-6)) + NODE * self.cost
+            top = np.argpartition(score, min(number, len(score) - 1))[:number]
+            out += [(*s, int(k)) for k in top if int(k) not in s]
+        return out
 
     def _exchange(self, start: tuple[float, Chosen]) -> Chosen:
         """Replace or drop one column at a time while the description shortens."""
         length, chosen = start
         for _ in range(4):
-            options = [chosen[:i] + chosen[i + 1 :] for i in range(len(chosen))]
-            trial = self._rank([o for s in options for o in (s, *self._grow(s, 2)) if o])
+            dropped = [s for i in range(len(chosen)) if (s := chosen[:i] + chosen[i + 1 :])]
+            trial = self._rank([*dropped, *self._grow(dropped, 2)]) if dropped else []
             if not trial or trial[0][0] >= length - 1e-6:
                 break
             length, chosen = trial[0]

@@ -70,7 +70,7 @@ class _Search:
         self.seen: set[sympy.Expr] = set()
 
     def run(self, seed: int) -> None:
-        """Go through the stages, cheapest first."""
+        """Go through the stages, cheapest first, until a formula leaves nothing to explain."""
         self.consider([sympy.Float(np.average(self.table.y, weights=self.table.weights))])
         if not self.table.symbols:
             self.messages.append("no variable varies: only a constant can be found")
@@ -79,7 +79,7 @@ class _Search:
             self.consider(stage)
             if self.on_front is not None:
                 self.on_front(self.front(final=False))
-            if self.best().loss < 1e-22:
+            if self.done():
                 return
 
     def stages(self, seed: int) -> Iterator[Iterable[sympy.Expr]]:
@@ -88,32 +88,51 @@ class _Search:
         log.info("active variables: %s", [str(self.table.symbols[j]) for j in active])
         small = self.table.head(600)
         basis = atoms(small, active[:8])
+        self.probes = library = sums.library(basis, sums.steps(self.table.head(2000), active), 12000)
         found = products.propose(small, products.factors(basis, 3000))
-        yield [e for _, e in found[:40]]
-        library = sums.library(basis, sums.steps(self.table.head(2000), active), 12000)
+        yield [e for _, e in found[:36]]
         for name in sums.TARGETS:
-            yield [e for _, e in sums.propose(small, library, name)[:16]]
+            yield [e for _, e in sums.propose(small, library, name)[:12]]
 
     def consider(self, proposals: Iterable[sympy.Expr]) -> None:
-        """Fit proposals; polish the best few and the best of each size."""
+        """Fit proposals on few rows; polish the shortest descriptions, and what improves the front."""
+        few = self.table.head(1000)
         rough: list[Polished] = []
         for e in proposals:
             if e not in self.seen:
                 self.seen.add(e)
                 self.spend()
-                fitted = fit(e, self.table.head(1000))
+                fitted = fit(e, few, 8)
                 if fitted is not None:
                     rough.append(fitted)
         rough.sort(key=lambda p: p.length)
-        smallest: dict[int, Polished] = {}
-        for p in sorted(rough, key=lambda p: p.loss):
-            smallest.setdefault(complexity(p.expression) // 3, p)
-        for p in dict.fromkeys([*rough[:5], *list(smallest.values())[:6]]):
+        chosen = rough[:4]
+        for p in sorted(rough[4:], key=lambda p: complexity(p.expression)):
+            size = complexity(p.expression)
+            if all(q.loss > p.loss for q in [*self.found.values(), *chosen] if complexity(q.expression) <= size):
+                chosen.append(p)
+        for p in chosen[:7]:
             self.spend()
             again = fit(p.expression, self.table)
-            if again is not None:
-                for q in (again, polish(again, self.table)):
-                    self.found[q.expression] = q
+            if again is None:
+                continue
+            close = again.length < self.best().length + 30 if self.found else False
+            for q in polish(again, self.table) if close else [again]:
+                self.found[q.expression] = q
+
+    def done(self) -> bool:
+        """Tell whether a simple formula leaves only noise: no feature of the library explains more of the rest."""
+        best = self.best()
+        if best.loss < 1e-22:
+            return True
+        if complexity(best.expression) > 14:
+            return False
+        small = self.table.head(self.probes.values.shape[1])
+        bound = Fit(best.expression, small.symbols, small.X, small.y, small.weights)
+        r = bound.residual()
+        F = self.probes.values * bound.root
+        z = (F @ r) / (np.sqrt((F**2).sum(1)) * r.std() + 1e-300)
+        return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 0.5)
 
     def spend(self) -> None:
         if time.monotonic() > self.deadline:
@@ -144,6 +163,6 @@ class _Search:
         X, y = np.asarray(p.X, float)[:, list(t.columns)] / t.scales, np.asarray(p.y, float) / t.y_scale
         total = np.mean(weights * y**2)
         bound = Fit(candidate.expression, t.symbols, X, y, weights / (total or 1.0))
-        loss = bound.refit(8) if refit and len(y) > len(t) else bound.loss()
+        loss = bound.refit(3) if refit and len(y) > len(t) else bound.loss()
         e = t.unscale(bound.expression())
         return Candidate(e, complexity(e), loss, ENGINE)
