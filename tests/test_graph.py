@@ -287,6 +287,13 @@ def test_pickle_copy_and_pytree_keep_everything():
     assert all(isinstance(leaf, torch.Tensor) for leaf in leaves)
 
 
+def test_files_of_graphs_load_without_running_code(tmp_path):
+    graphs = [random_graph(3, 4), random_graph(2, 5, senders=3)]
+    torch.save(graphs, tmp_path / "graphs.pt")
+    for before, after in zip(graphs, torch.load(tmp_path / "graphs.pt", weights_only=True), strict=True):
+        assert_same(before, after)
+
+
 def test_map_reaches_every_tensor():
     graph = random_graph(3, 4, senders=2)
     seen = []

@@ -394,3 +394,4 @@ def _unflatten(values: Any, context: Any) -> Graph:
 
 
 pytree.register_pytree_node(Graph, _flatten, _unflatten, serialized_type_name="sciml.graph.Graph")
+torch.serialization.add_safe_globals([_restore, Spec])  # graphs load with torch.load(weights_only=True)
