@@ -229,6 +229,17 @@ def test_ase_structures_batch_and_turn():
     check(lengths, graph, symmetry=("S", "T", "O", "images")).raise_if_failed()
 
 
+def test_ase_fields_can_be_chosen():
+    atoms = molecule("O2")  # carries magnetic moments, which water does not
+    atoms.info["temperature"] = 300.0
+    graph = from_ase(atoms, fields=["mass"])
+    assert set(graph.nodes) == {"pos", "number", "mass"}
+    assert not graph.globals
+    assert batch([graph, from_ase(molecule("H2O"), fields=["mass"])]).num_nodes == 5
+    with pytest.raises(ValueError, match=r"no \['dipole'\]; they have \['pos'"):
+        from_ase(atoms, fields=["dipole"])
+
+
 def test_ase_refuses_what_atoms_cannot_be(caplog):
     graph = from_ase(molecule("H2O"))
     with pytest.raises(ValueError, match=r"\[to_ase\(g\) for g in graph\]"):
