@@ -63,6 +63,7 @@ def _shifted_exponential(a: float) -> Kind:
 
 _SIMPLE = (0.5, -0.5, 2.0, -2.0, 1 / 3, -1 / 3, 3.0, -3.0, 0.25, -0.25, 4.0, -4.0)
 _FINE = tuple(s * c for c in np.geomspace(0.02, 50, 28) for s in (1, -1))
+_WAVES = tuple(np.geomspace(0.4, 8, 24))
 KINDS = (
     Kind(_exp, sympy.exp, 1, (1.0,), 16),
     Kind(lambda z: 1 + z, lambda z: 1 + z, 2, (1.0, -1.0), 14),
@@ -78,6 +79,10 @@ KINDS = (
     Kind(lambda z: _exp(z) + 1, lambda z: sympy.exp(z) + 1, 3, (1.0, -1.0), 11),
     Kind(lambda z: 1 + np.cos(z), lambda z: 1 + sympy.cos(z), 3, (1.0,), 5),
     Kind(lambda z: 1 - np.cos(z), lambda z: 1 - sympy.cos(z), 3, (1.0,), 5),
+    Kind(lambda z: 1 + np.cos(z), lambda z: 1 + sympy.cos(z), 3, _WAVES, 2),
+    Kind(lambda z: 1 - np.cos(z), lambda z: 1 - sympy.cos(z), 3, _WAVES, 2),
+    Kind(np.sin, sympy.sin, 1, _WAVES, 2),
+    Kind(np.cos, sympy.cos, 1, _WAVES, 2),
     *(_shifted_exponential(s * a) for a in np.geomspace(0.1, 30, 12) for s in (1, -1)),
 )
 
