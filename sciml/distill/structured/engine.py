@@ -97,7 +97,7 @@ class _Search:
         log.info("active variables: %s", [str(self.table.symbols[j]) for j in active])
         small = self.table.head(600)
         basis = atoms(small, active[:8])
-        self.library = sums.library(basis, sums.steps(self.table.head(2000), active), 12000)
+        self.library = sums.library(basis, sums.steps(self.table.head(2000), active), 15000)
         many = self.table.head(2000)
         chosen = np.argsort(self.library.cost, kind="stable")[:4000]
         self.probes = self.library.evaluate(atoms(many, active[:8]), chosen).astype(np.float32)

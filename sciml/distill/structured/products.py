@@ -132,7 +132,7 @@ def factors(atoms: Atoms, limit: int) -> Factors:
     one, negative = np.ones(len(derived)), atoms.negative[:, n:].any(0)
     blocks = [(derived, -one.astype(int), one, atoms.cost(derived), atoms.logs.T[n:], negative)]
     for number, kind in enumerate(KINDS):
-        fits = np.flatnonzero(cost <= kind.budget)[: limit // len(kind.scales)]
+        fits = np.flatnonzero(cost <= kind.budget)[: 2 * limit // (1 + len(kind.scales))]
         for c in kind.scales:
             with np.errstate(all="ignore"):
                 z = c * values[fits]
@@ -150,11 +150,13 @@ def _arguments(atoms: Atoms, limit: int) -> np.ndarray:
     v, total = atoms.variables, len(atoms.expressions)
     plain = enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5), 6, 15, limit)[1:]
     few = enumerate_powers(v, (1, -1, 2, -2), 2, 5, 200)
+    several = enumerate_powers(v, (1, -1), 4, 8, 400)
     rows = [np.hstack([plain, np.zeros((len(plain), total - v))])]
     for a in range(v, total):
         for p in (1, 2, -1):
-            block = np.zeros((len(few), total))
-            block[:, :v] = few
+            with_ = several if atoms.extra[a] <= 1 and p == 1 else few
+            block = np.zeros((len(with_), total))
+            block[:, :v] = with_
             block[:, a] = p
             rows.append(block)
     u = np.concatenate(rows)

@@ -56,7 +56,7 @@ _FUNCTIONS: dict[type, tuple[tuple[float, ...], int]] = {
     sympy.log: ((1.0,), 1),
 }
 _FINE: dict[type, tuple[float, ...]] = {
-    sympy.exp: tuple(-np.geomspace(0.2, 6, 26)),
+    sympy.exp: tuple(-np.geomspace(0.2, 6, 40)),
     sympy.cos: tuple(np.geomspace(0.4, 8, 20)),
     sympy.sin: tuple(np.geomspace(0.4, 8, 20)),
 }
@@ -119,7 +119,7 @@ def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library
     v, total = atoms.variables, len(atoms.expressions)
     pad = lambda P: np.hstack([P, np.zeros((len(P), total - v))])  # noqa: E731
     plain = pad(enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5, 3, -3, 1.5, -1.5, 4, -4), 5, 13, limit // 3))
-    plain = np.concatenate([plain, _derived(atoms, limit // 4), _high(v, total)])
+    plain = np.concatenate([plain, _derived(atoms, 2 * limit // 5), _high(v, total)])
     plain = plain[atoms.legal(plain)]
     whole = plain[(plain % 1 == 0).all(1)]
     simple = whole[atoms.cost(whole) <= 7]
@@ -148,14 +148,14 @@ def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library
 def _derived(atoms: Atoms, limit: int) -> np.ndarray:
     """Return a derived atom to a small power times few variables; sines and their like with more of them."""
     v, total = atoms.variables, len(atoms.expressions)
-    few = enumerate_powers(v, (1, -1, 2, -2, 3, -3), 3, 7, 160)
+    few = enumerate_powers(v, (1, -1, 2, -2, 3, -3), 3, 7, 400)
     rows, rank = [], []
     for a in range(v, total):
         for p in (1, 2, -1, -2, 0.5, -1.5):
             block = np.zeros((len(few), total))
             block[:, :v], block[:, a] = few, p
             rows.append(block)
-            rank.append(atoms.cost(block) - (3 if atoms.extra[a] <= 1 and p == 1 else 0))
+            rank.append(atoms.cost(block) - (3 if atoms.extra[a] in (1, 3) and p == 1 else 0))
     if not rows:
         return np.zeros((0, total))
     return np.concatenate(rows)[np.argsort(np.concatenate(rank), kind="stable")[:limit]]
@@ -234,7 +234,7 @@ def propose(
     t, w = target.apply(y), np.where(good, table.weights / target.slope(y) ** 2, 0.0)
     problem = Subsets(features.values, t, w / w.mean(), features.cost)
     out = []
-    for length, chosen in problem.best(depth, keep, term=3, small=40):
+    for length, chosen in problem.best(depth, keep, term=3, small=240):
         coefficients = problem.exact(chosen)[1]
         inner = sympy.Add(
             *(sympy.Float(c) * features.expression(k) for k, c in zip(chosen, coefficients, strict=True))
