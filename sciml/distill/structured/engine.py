@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -85,14 +86,34 @@ class _Search:
     def stages(self, seed: int) -> Iterator[Iterable[sympy.Expr]]:
         """Yield the proposals of each stage."""
         active = active_variables(self.table, seed)
+        yield from self.passes(active)
+        rest = self.residual_table()
+        more = [j for j in active_variables(rest, seed) if j not in active] if rest is not None else []
+        if more:
+            yield from self.passes([*active, *more])
+
+    def passes(self, active: list[int]) -> Iterator[Iterable[sympy.Expr]]:
+        """Yield the proposals of products, then of sums, in the given variables."""
         log.info("active variables: %s", [str(self.table.symbols[j]) for j in active])
         small = self.table.head(600)
         basis = atoms(small, active[:8])
-        self.probes = library = sums.library(basis, sums.steps(self.table.head(2000), active), 12000)
+        self.library = sums.library(basis, sums.steps(self.table.head(2000), active), 15000)
+        many = self.table.head(2000)
+        chosen = np.argsort(self.library.cost, kind="stable")[:4000]
+        self.probes = self.library.evaluate(atoms(many, active[:8]), chosen).astype(np.float32)
         found = products.propose(small, products.factors(basis, 3000))
-        yield [e for _, e in found[:36]]
+        yield [e for _, e in found[:64]]
         for name in sums.TARGETS:
-            yield [e for _, e in sums.propose(small, library, name)[:12]]
+            yield [e for _, e in sums.propose(small, self.library, name)[:30]]
+
+    def residual_table(self) -> Table | None:
+        """Return the table with what the best formula leaves over as the target."""
+        best = self.best()
+        r = Fit(best.expression, self.table.symbols, self.table.X, self.table.y, self.table.weights).residual()
+        if best.loss < 1e-20:
+            return None
+        root = np.sqrt(np.maximum(self.table.weights, 1e-300))
+        return dataclasses.replace(self.table, y=r / root)
 
     def consider(self, proposals: Iterable[sympy.Expr]) -> None:
         """Fit proposals on few rows; polish the shortest descriptions, and what improves the front."""
@@ -102,7 +123,7 @@ class _Search:
             if e not in self.seen:
                 self.seen.add(e)
                 self.spend()
-                fitted = fit(e, few, 8)
+                fitted = fit(e, few, 12)
                 if fitted is not None:
                     rough.append(fitted)
         rough.sort(key=lambda p: p.length)
@@ -127,10 +148,11 @@ class _Search:
             return True
         if complexity(best.expression) > 14:
             return False
-        small = self.table.head(self.probes.values.shape[1])
-        bound = Fit(best.expression, small.symbols, small.X, small.y, small.weights)
+        many = self.table.head(self.probes.shape[1])
+        bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
         r = bound.residual()
-        F = self.probes.values * bound.root
+        F = self.probes * bound.root.astype(np.float32)
+        F = F[np.isfinite(F).all(1)]
         z = (F @ r) / (np.sqrt((F**2).sum(1)) * r.std() + 1e-300)
         return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 0.5)
 

@@ -98,6 +98,10 @@ def atoms(table: Table, active: Sequence[int]) -> Atoms:
     for e, x in zip(s, X.T, strict=True):
         if 0.5 < np.ptp(x) < 100:
             composites += [(sympy.cos(e), np.cos(x), 1), (sympy.sin(e), np.sin(x), 1)]
+            composites.append((1 - sympy.cos(e), 1 - np.cos(x), 3))
+    for e, x in zip(s, X.T, strict=True):
+        if x.min() < 0 < x.max():
+            composites.append((sympy.Abs(e), np.abs(x), 1))
     composites = [c for c in composites if np.ptp(c[1]) > 1e-9]
     found += composites
     expressions, values, extra = zip(*found, strict=True)

@@ -53,7 +53,7 @@ def polish(start: Polished, table: Table) -> list[Polished]:
         All formulas that were fitted, the shortest description first.
     """
     best, tried = start, [start]
-    for step in (_without_part, _rounded_exponent, _without_part, _plain_constant):
+    for step in (_without_part, _rounded_exponent, _without_part, _common_factor, _plain_constant):
         changed = True
         while changed:
             changed = False
@@ -79,6 +79,13 @@ def _without_part(e: sympy.Expr) -> Iterator[sympy.Expr]:
         for factor in node.args:
             if factor.args and factor.atoms(sympy.Float):
                 yield e.xreplace({node: node / factor})
+
+
+def _common_factor(e: sympy.Expr) -> Iterator[sympy.Expr]:
+    """Yield the formula with common factors of sums taken out."""
+    factored = sympy.factor_terms(e)
+    if complexity(factored) < complexity(e):
+        yield factored
 
 
 def _rounded_exponent(e: sympy.Expr) -> Iterator[sympy.Expr]:

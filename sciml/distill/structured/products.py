@@ -63,6 +63,7 @@ def _shifted_exponential(a: float) -> Kind:
 
 _SIMPLE = (0.5, -0.5, 2.0, -2.0, 1 / 3, -1 / 3, 3.0, -3.0, 0.25, -0.25, 4.0, -4.0)
 _FINE = tuple(s * c for c in np.geomspace(0.02, 50, 28) for s in (1, -1))
+_WAVES = tuple(np.geomspace(0.4, 8, 24))
 KINDS = (
     Kind(_exp, sympy.exp, 1, (1.0,), 16),
     Kind(lambda z: 1 + z, lambda z: 1 + z, 2, (1.0, -1.0), 14),
@@ -78,6 +79,10 @@ KINDS = (
     Kind(lambda z: _exp(z) + 1, lambda z: sympy.exp(z) + 1, 3, (1.0, -1.0), 11),
     Kind(lambda z: 1 + np.cos(z), lambda z: 1 + sympy.cos(z), 3, (1.0,), 5),
     Kind(lambda z: 1 - np.cos(z), lambda z: 1 - sympy.cos(z), 3, (1.0,), 5),
+    Kind(lambda z: 1 + np.cos(z), lambda z: 1 + sympy.cos(z), 3, _WAVES, 2),
+    Kind(lambda z: 1 - np.cos(z), lambda z: 1 - sympy.cos(z), 3, _WAVES, 2),
+    Kind(np.sin, sympy.sin, 1, _WAVES, 2),
+    Kind(np.cos, sympy.cos, 1, _WAVES, 2),
     *(_shifted_exponential(s * a) for a in np.geomspace(0.1, 30, 12) for s in (1, -1)),
 )
 
@@ -127,7 +132,7 @@ def factors(atoms: Atoms, limit: int) -> Factors:
     one, negative = np.ones(len(derived)), atoms.negative[:, n:].any(0)
     blocks = [(derived, -one.astype(int), one, atoms.cost(derived), atoms.logs.T[n:], negative)]
     for number, kind in enumerate(KINDS):
-        fits = np.flatnonzero(cost <= kind.budget)[: limit // len(kind.scales)]
+        fits = np.flatnonzero(cost <= kind.budget)[: 2 * limit // (1 + len(kind.scales))]
         for c in kind.scales:
             with np.errstate(all="ignore"):
                 z = c * values[fits]
@@ -145,11 +150,13 @@ def _arguments(atoms: Atoms, limit: int) -> np.ndarray:
     v, total = atoms.variables, len(atoms.expressions)
     plain = enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5), 6, 15, limit)[1:]
     few = enumerate_powers(v, (1, -1, 2, -2), 2, 5, 200)
+    several = enumerate_powers(v, (1, -1), 4, 8, 400)
     rows = [np.hstack([plain, np.zeros((len(plain), total - v))])]
     for a in range(v, total):
         for p in (1, 2, -1):
-            block = np.zeros((len(few), total))
-            block[:, :v] = few
+            with_ = several if atoms.extra[a] <= 1 and p == 1 else few
+            block = np.zeros((len(with_), total))
+            block[:, :v] = with_
             block[:, a] = p
             rows.append(block)
     u = np.concatenate(rows)

@@ -55,6 +55,11 @@ _FUNCTIONS: dict[type, tuple[tuple[float, ...], int]] = {
     sympy.sin: ((1.0, 2.0, 0.5), 1),
     sympy.log: ((1.0,), 1),
 }
+_FINE: dict[type, tuple[float, ...]] = {
+    sympy.exp: tuple(-np.geomspace(0.2, 6, 40)),
+    sympy.cos: tuple(np.geomspace(0.4, 8, 20)),
+    sympy.sin: tuple(np.geomspace(0.4, 8, 20)),
+}
 _NUMPY: dict[type, Callable[[np.ndarray], np.ndarray]] = {
     sympy.exp: lambda z: np.exp(np.clip(z, -60, 60)), sympy.cos: np.cos, sympy.sin: np.sin,
     sympy.log: lambda z: np.log(np.maximum(np.abs(z), 1e-200)),
@@ -91,6 +96,17 @@ class Library:
             return monomial * sympy.Heaviside(argument - sympy.Float(c))
         return monomial * function(argument if function is sympy.log else sympy.Float(c) * argument)
 
+    def evaluate(self, atoms: Atoms, chosen: np.ndarray) -> Float[np.ndarray, "chosen rows"]:
+        """Evaluate features on the rows of other atoms."""
+        value = atoms.monomials(self.powers[chosen])
+        for k in np.unique(self.function[chosen]):
+            if (f := self.functions[k]) is not None:
+                function, c, u = f
+                z = atoms.monomials(u[None])[0]
+                z = z - c if function is sympy.Heaviside else c * z
+                value[self.function[chosen] == k] *= _NUMPY[function](z)
+        return value
+
 
 def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library:
     """Build the features on the atoms' rows, cheapest first, at most ``limit``.
@@ -103,7 +119,7 @@ def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library
     v, total = atoms.variables, len(atoms.expressions)
     pad = lambda P: np.hstack([P, np.zeros((len(P), total - v))])  # noqa: E731
     plain = pad(enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5, 3, -3, 1.5, -1.5, 4, -4), 5, 13, limit // 3))
-    plain = np.concatenate([plain, _derived(atoms, limit // 4), _high(v, total)])
+    plain = np.concatenate([plain, _derived(atoms, 2 * limit // 5), _high(v, total)])
     plain = plain[atoms.legal(plain)]
     whole = plain[(plain % 1 == 0).all(1)]
     simple = whole[atoms.cost(whole) <= 7]
@@ -130,17 +146,19 @@ def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library
 
 
 def _derived(atoms: Atoms, limit: int) -> np.ndarray:
-    """Return a derived atom to a small power times few variables."""
+    """Return a derived atom to a small power times few variables; sines and their like with more of them."""
     v, total = atoms.variables, len(atoms.expressions)
-    few = enumerate_powers(v, (1, -1, 2, -2, 3, -3), 3, 7, 160)
-    rows = []
+    few = enumerate_powers(v, (1, -1, 2, -2, 3, -3), 3, 7, 400)
+    rows, rank = [], []
     for a in range(v, total):
         for p in (1, 2, -1, -2, 0.5, -1.5):
             block = np.zeros((len(few), total))
             block[:, :v], block[:, a] = few, p
             rows.append(block)
-    P = np.concatenate(rows) if rows else np.zeros((0, total))
-    return P[np.argsort(atoms.cost(P), kind="stable")[:limit]]
+            rank.append(atoms.cost(block) - (3 if atoms.extra[a] in (1, 3) and p == 1 else 0))
+    if not rows:
+        return np.zeros((0, total))
+    return np.concatenate(rows)[np.argsort(np.concatenate(rank), kind="stable")[:limit]]
 
 
 def _high(v: int, total: int) -> np.ndarray:
@@ -181,7 +199,7 @@ def _functions(
     for k in range(len(u)):
         single = (u[k] != 0).sum() == 1 and u[k].sum() == 1 and u[k][:v].any()
         for function, (scales, nodes) in _FUNCTIONS.items():
-            fine = tuple(-np.round(np.geomspace(0.2, 6, 26), 3)) if single and function is sympy.exp else ()
+            fine = _FINE.get(function, ()) if single else ()
             for c in (*(scales if single else scales[:2]), *fine):
                 value = _NUMPY[function](c * z[k])
                 extra = 2 * (abs(c) != 1)
@@ -216,7 +234,7 @@ def propose(
     t, w = target.apply(y), np.where(good, table.weights / target.slope(y) ** 2, 0.0)
     problem = Subsets(features.values, t, w / w.mean(), features.cost)
     out = []
-    for length, chosen in problem.best(depth, keep, term=3, small=40):
+    for length, chosen in problem.best(depth, keep, term=3, small=240):
         coefficients = problem.exact(chosen)[1]
         inner = sympy.Add(
             *(sympy.Float(c) * features.expression(k) for k, c in zip(chosen, coefficients, strict=True))
