@@ -22,6 +22,8 @@ class Problem:
         weights: inverse variances of ``y`` up to a common factor; equal if None.
         units: unit of each variable (pint notation), or None if unknown.
         target_unit: unit of ``y``, or None if unknown.
+        noise: loss that the errors of ``y`` alone would give (see `Candidate`), 0 if unknown; a simple
+            formula at or below it leaves nothing to search for.
     """
 
     X: Float[np.ndarray, "rows variables"]
@@ -30,6 +32,7 @@ class Problem:
     weights: Float[np.ndarray, rows] | None = None
     units: tuple[str, ...] | None = None
     target_unit: str | None = None
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)

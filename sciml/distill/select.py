@@ -10,7 +10,7 @@ import numpy as np
 import sympy
 
 from sciml.distill.expression import complexity
-from sciml.distill.front import Candidate, Front
+from sciml.distill.front import Front
 from sciml.distill.refit import Refit, refit
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 BETTER = 3.0  # a longer formula must lower the held-out error by this factor
 EQUAL = 1.2  # errors within this factor are alike
+NEAR = 0.06  # an exponent this close to a simple fraction may be it
 TRIAL_FRAMES = 200  # to which every candidate is fitted; the chosen one is fitted to all
 LEARNED = 0.3  # a model whose held-out error is above this has not learned the motion
 
@@ -71,12 +72,12 @@ def select(
     """
     tried, failures = [], []
     some = graphs[:: max(1, len(graphs) // TRIAL_FRAMES)]
-    for candidate in _likeliest(front, most):
+    for formula in _likeliest(front, most):
         try:
-            tried.append(refit(model, candidate.expression, some, held_out))
+            tried.append(refit(model, formula, some, held_out))
         except (ValueError, ArithmeticError, RuntimeError) as error:
-            failures.append(f"{candidate.expression}: {error}")
-            log.info("could not fit %s: %s", candidate.expression, error)
+            failures.append(f"{formula}: {error}")
+            log.info("could not fit %s: %s", formula, error)
     if not tried:
         raise ValueError(
             "None of the found formulas could be fitted to the data:\n  " + "\n  ".join(failures)
@@ -89,10 +90,26 @@ def select(
     return Choice(best, released, tuple(tried), verdict, reason)
 
 
-def _likeliest(front: Front, most: int) -> list[Candidate]:
+def _likeliest(front: Front, most: int) -> list[sympy.Expr]:
+    """The likeliest formulas, each also with its nearly simple exponents made simple; shortest first."""
     ordered = sorted(front, key=front.length)
     variable = [c for c in ordered if c.expression.free_symbols] or ordered
-    return sorted(variable[:most], key=lambda c: c.complexity)
+    formulas = dict.fromkeys(e for c in variable[:most] for e in (c.expression, round_exponents(c.expression)))
+    return sorted(formulas, key=complexity)
+
+
+def round_exponents(expression: sympy.Expr) -> sympy.Expr:
+    """Replace real exponents by simple fractions that they nearly equal; the data decide between the two."""
+
+    def nearest(power: sympy.Pow) -> sympy.Expr:
+        value = float(power.exp)
+        for denominator in (1, 2, 3):
+            simple = sympy.Rational(round(value * denominator), denominator)
+            if simple != 0 and abs(value - float(simple)) < NEAR:
+                return power.base**simple
+        return power
+
+    return expression.replace(lambda e: e.is_Pow and e.exp.is_Float, nearest)
 
 
 def _simplest_unbeaten(tried: Sequence[Refit]) -> Refit:

@@ -12,7 +12,7 @@ import sympy
 
 from sciml.distill.expression import complexity
 from sciml.distill.front import Candidate, Front, Problem
-from sciml.distill.structured import products, sums
+from sciml.distill.structured import powers, products, sums
 from sciml.distill.structured.monomials import atoms
 from sciml.distill.structured.numeric import Fit
 from sciml.distill.structured.polish import Polished, fit, polish
@@ -69,6 +69,7 @@ class _Search:
         self.deadline, self.left, self.on_front = deadline, max_evaluations, on_front
         self.found: dict[sympy.Expr, Polished] = {}
         self.seen: set[sympy.Expr] = set()
+        self.probes: np.ndarray | None = None
 
     def run(self, seed: int) -> None:
         """Go through the stages, cheapest first, until a formula leaves nothing to explain."""
@@ -85,6 +86,7 @@ class _Search:
 
     def stages(self, seed: int) -> Iterator[Iterable[sympy.Expr]]:
         """Yield the proposals of each stage."""
+        yield powers.propose(self.table.head(2000))
         active = active_variables(self.table, seed)
         yield from self.passes(active)
         rest = self.residual_table()
@@ -147,6 +149,10 @@ class _Search:
         if best.loss < 1e-22:
             return True
         if complexity(best.expression) > 14:
+            return False
+        if best.loss <= self.problem.noise:
+            return True
+        if self.probes is None:
             return False
         many = self.table.head(self.probes.shape[1])
         bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
