@@ -163,7 +163,7 @@ def _tree(position: Float[np.ndarray, "n d"], k: int, box: np.ndarray | None) ->
     lengths = np.where(periodic > 0, periodic, np.inf)
     wrapped = np.where(periodic > 0, np.mod(position, lengths), position)
     wrapped = np.where((periodic > 0) & (wrapped >= lengths), 0.0, wrapped)  # rounding up to the edge
-    neighbours: np.ndarray = cKDTree(wrapped, boxsize=periodic).query(wrapped, k=k + 1)[1]
+    neighbours = np.asarray(cKDTree(wrapped, boxsize=periodic).query(wrapped, k=k + 1)[1])
     own = neighbours == np.arange(len(position))[:, None]
     own[:, -1] |= ~own.any(axis=1)  # k or more others at the very same place
     sender = neighbours[~own]
