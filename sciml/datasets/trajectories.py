@@ -158,6 +158,6 @@ class Trajectories:
         box = "" if self.box is None else f", box {' × '.join(f'{x:g}' for x in self.box)}"
         return (
             f"Trajectories({simulations} simulation{'s' * (simulations > 1)} × {times} times × "
-            f"{particles} particles in {dim}D{box}, time {self.time.min():g} to {self.time.max():g}{unit}"
+            f"{particles} particles in {dim}D{box}, time {self.time.min():.9g} to {self.time.max():.9g}{unit}"
             f"{', with ' * bool(known)}{', '.join(known)}; {self.source})"
         )
