@@ -1,7 +1,8 @@
 """Named sets and the users' own files."""
 
 from sciml.datasets.readers import load_trajectories, write_npz
+from sciml.datasets.simulated import simulated
 from sciml.datasets.solar_system import solar_system
 from sciml.datasets.trajectories import Trajectories
 
-__all__ = ["Trajectories", "load_trajectories", "solar_system", "write_npz"]
+__all__ = ["Trajectories", "load_trajectories", "simulated", "solar_system", "write_npz"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -100,14 +100,28 @@ def per_particle(
     array = array.astype(str) if array.dtype.kind in "US" else _floats(name, array, source)
     if array.shape not in ((len(names),), (1, len(names)), (simulations, len(names))):
         raise ValueError(
-            f"{source}: {name} has shape {array.shape}, which is not a number for each of the {len(names)} "
-            f"particles; expected ({len(names)},) or ({simulations}, {len(names)})"
+            f"{source}: {name} has shape {array.shape}, neither a known field nor a property of the "
+            f"particles, ({len(names)},) or ({simulations}, {len(names)}): reshape it or leave it out"
         )
     array = np.array(np.broadcast_to(array, (simulations, len(names))))
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         s, n = np.argwhere(~np.isfinite(array))[0]
         raise ValueError(f"{source}: {name} is {array[s, n]} at simulation {s}, particle {names[n]!r}")
     return array
+
+
+def units(given: Mapping[str, str], known: Collection[str], source: str) -> dict[str, str]:
+    """Check that every unit is of a field, and derive those of velocity and acceleration."""
+    for name, unit in given.items():
+        if name not in known or not isinstance(unit, str):
+            raise ValueError(
+                f"{source}: unit {unit!r} of {name!r}; the fields are {', '.join(sorted(known))}"
+            )
+    units = {"position": "", "time": "", **given}
+    derived = f"{units['position']}/{units['time']}" if units["position"] and units["time"] else ""
+    units.setdefault("velocity", derived)
+    units.setdefault("acceleration", derived and derived + "**2")
+    return units
 
 
 def box(edges: np.ndarray | None, dim: int, source: str) -> Float[np.ndarray, dim] | None:

@@ -71,7 +71,8 @@ class Trajectories:
             per_particle = checks.per_particle
             set_(group, {k: per_particle(k, v, simulations, self.names, self.source) for k, v in given})
         set_("box", checks.box(self.box, position.shape[-1], self.source))
-        set_("units", _units(self.units))
+        known = {"position", "time", "velocity", "acceleration", *self.properties, *self.reference}
+        set_("units", checks.units(self.units, known, self.source))
         checks.apart(position, self.box, self.time, self.names, self.source)
         if self.acceleration is None:
             checks.enough_times(times, fewest_times(self.velocity is not None), self.source)
@@ -157,15 +158,6 @@ class Trajectories:
         box = "" if self.box is None else f", box {' × '.join(f'{x:g}' for x in self.box)}"
         return (
             f"Trajectories({simulations} simulation{'s' * (simulations > 1)} × {times} times × "
-            f"{particles} particles in {dim}D{box}, time {self.time.min():g} to {self.time.max():g}{unit}"
+            f"{particles} particles in {dim}D{box}, time {self.time.min():.9g} to {self.time.max():.9g}{unit}"
             f"{', with ' * bool(known)}{', '.join(known)}; {self.source})"
         )
-
-
-def _units(given: Mapping[str, str]) -> dict[str, str]:
-    """Fill in unknown units; velocity and acceleration follow from position and time."""
-    units = {"position": "", "time": "", **given}
-    for order, name in ((1, "velocity"), (2, "acceleration")):
-        known = units["position"] and units["time"]
-        units.setdefault(name, f"{units['position']}/{units['time']}{'**2' * (order == 2)}" if known else "")
-    return units

@@ -68,8 +68,9 @@ def put(name, index, value):
         (lambda f: f.update(time=f["time"][:-1]), ["time has shape (39,)", "(40,)"]),
         (lambda f: f.update(velocity=f["position"][:, :-1]), ["velocity has shape", "(2, 40, 3, 2)"]),
         (lambda f: f.update(names=("a", "a", "b")), ["'a'", "2 particles"]),
-        (lambda f: f.update(properties={"mass": np.ones(4)}), ["mass", "(4,)", "3 particles"]),
+        (lambda f: f.update(properties={"mass": np.ones(4)}), ["mass", "(4,)", "(3,) or (2, 3)"]),
         (lambda f: f.update(box=[1.0, -1.0]), ["box", "positive"]),
+        (lambda f: f.update(units={"length": "m"}), ["'length'", "position, time"]),
         (lambda f: f.update(position="no numbers"), ["position", "real numbers"]),
     ],
 )
@@ -122,6 +123,20 @@ def test_npz_round_trip_keeps_everything(tmp_path):
     assert (back.names, back.units) == (data.names, data.units)
 
 
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    data = Trajectories(*spiral())
+    with pytest.raises(ValueError, match=r"written as \.npz"):
+        write_npz(tmp_path / "a.dat", data)
+
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="no space"):
+        write_npz(tmp_path / "a.npz", data)
+    assert not list(tmp_path.iterdir())
+
+
 def test_npz_with_pickles_is_refused_unread(tmp_path):
     position, time = spiral()
     np.savez(tmp_path / "a.npz", position=position, time=time, units=np.array({"time": "s"}, dtype=object))
@@ -140,7 +155,19 @@ def test_broken_files_and_options_say_what_they_want(tmp_path):
     (tmp_path / "half.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:900])
     np.savez(tmp_path / "empty.npz", other=time)
     np.savez(tmp_path / "timeless.npz", position=position)
-    for name, words in [("half", "not a whole"), ("empty", "'position'"), ("timeless", "dt=")]:
+    np.savez(tmp_path / "twice.npz", position=position, pos=position, time=time)
+    np.savez(tmp_path / "forces.npz", position=position, time=time, forces=position)
+    np.savez(tmp_path / "units.npz", position=position, time=time, units="seconds")
+    (tmp_path / "text.npz").write_text("1 2 3")
+    for name, words in [
+        ("half", "not a whole"),
+        ("empty", "'position'"),
+        ("timeless", "dt="),
+        ("twice", "two arrays"),
+        ("text", "not a whole"),
+        ("forces", "forces has shape.*leave it out"),
+        ("units", "expected JSON"),
+    ]:
         with pytest.raises(ValueError, match=words):
             load_trajectories(tmp_path / f"{name}.npz")
     with pytest.raises(ValueError, match=r"'\.pkl'.*\.npz, \.csv"):

@@ -54,7 +54,6 @@ def read_npz(path: str | Path, dt: float | None = None, ignore: Collection[str] 
         ValueError: if the file is no .npz, needs pickle, lacks an array or holds what cannot be.
     """
     arrays = _arrays(Path(path), ignore)
-    arrays = {SYNONYMS.get(name, name): array for name, array in arrays.items()}
     if "position" not in arrays:
         raise ValueError(
             f"{path}: no array 'position'; found {', '.join(sorted(arrays)) or 'nothing'}. "
@@ -76,22 +75,40 @@ def read_npz(path: str | Path, dt: float | None = None, ignore: Collection[str] 
 def write_npz(path: str | Path, trajectories: Trajectories) -> None:
     """Write what `read_npz` reads back, whole or not at all."""
     path = Path(path)
+    if path.suffix.lower() != ".npz":
+        raise ValueError(f"{path}: trajectories are written as .npz, by which they are read back")
     arrays = {name: getattr(trajectories, name) for name in FIELDS if name not in ("names", "units")}
     arrays |= {"names": np.array(trajectories.names), "units": np.array(json.dumps(dict(trajectories.units)))}
     arrays |= dict(trajectories.properties)
     arrays |= {REFERENCE + name: values for name, values in trajectories.reference.items()}
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **{name: array for name, array in arrays.items() if array is not None})
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **{name: array for name, array in arrays.items() if array is not None})
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _arrays(path: Path, ignore: Collection[str]) -> dict[str, np.ndarray]:
+    """Read the arrays, by their first names."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: not a whole .npz file; write one with np.savez")
+    arrays: dict[str, np.ndarray] = {}
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: _array(file, name, path) for name in file.files if name not in ignore}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError) as error:
-        raise ValueError(f"{path}: not a whole .npz file ({error})") from error
+            for name in file.files:
+                if name in ignore:
+                    continue
+                known = SYNONYMS.get(name, name)
+                if known in arrays:
+                    raise ValueError(
+                        f"{path}: two arrays stand for {known!r}; leave one out with ignore=[...]"
+                    )
+                arrays[known] = _array(file, name, path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise ValueError(f"{path}: a damaged .npz file ({error})") from error
+    return arrays
 
 
 def _array(file: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:
@@ -112,7 +129,7 @@ def _units(text: np.ndarray | None, path: str | Path) -> dict[str, str]:
     try:
         units = json.loads(str(text[()]))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: units are {text!r}; expected a JSON object, field to unit") from error
+        raise ValueError(f"{path}: units are {str(text)!r}; expected JSON, field to unit") from error
     if not isinstance(units, dict) or not all(isinstance(unit, str) for unit in units.values()):
         raise ValueError(
             f"{path}: units are {units!r}; expected an object of field to unit, such as " + '{"time": "s"}'
@@ -122,5 +139,5 @@ def _units(text: np.ndarray | None, path: str | Path) -> dict[str, str]:
 
 def _steps(dt: float | np.ndarray, position: np.ndarray, path: str | Path) -> np.ndarray:
     if np.size(dt) != 1 or np.asarray(dt).dtype.kind not in "fiu" or not float(np.squeeze(dt)) > 0:
-        raise ValueError(f"{path}: dt is {dt!r}; expected one positive number")
+        raise ValueError(f"{path}: dt is {np.asarray(dt).tolist()}; expected one positive number")
     return np.arange(position.shape[-3] if position.ndim >= 3 else 0) * float(np.squeeze(dt))
