@@ -107,7 +107,7 @@ def refit(expression: sympy.Expr, problem: Problem) -> tuple[sympy.Expr, float]:
     """Fit the free constants of a formula (see `parameters`) to all rows by weighted least squares.
 
     A trust-region Gauss-Newton method starts from the constants as they are, in units of their size;
-    on a large table it first settles on a sample. Returns the formula with the new numbers and its
+    on a large table it settles on a sample first. Returns the formula with the new numbers and its
     `loss`, or the old where no better is found.
     """
     template, start = parameters(expression)
@@ -120,7 +120,9 @@ def refit(expression: sympy.Expr, problem: Problem) -> tuple[sympy.Expr, float]:
         weights = None if problem.weights is None else problem.weights[rows]
         sample = replace(problem, X=problem.X[rows], y=problem.y[rows], weights=weights)
         values = _least_squares(template, tuple(start), values, sample)
-    values = _least_squares(template, tuple(start), values, problem)
+        values = _least_squares(template, tuple(start), values, problem, steps=3)
+    else:
+        values = _least_squares(template, tuple(start), values, problem)
     refitted = template.xreplace(dict(zip(start, map(sympy.Float, values), strict=True)))
     after = loss(refitted, problem)
     return (refitted, after) if after < before else (expression, before)
@@ -130,7 +132,11 @@ _SAMPLE = 10_000
 
 
 def _least_squares(
-    template: sympy.Expr, constants: tuple[sympy.Symbol, ...], start: np.ndarray, problem: Problem
+    template: sympy.Expr,
+    constants: tuple[sympy.Symbol, ...],
+    start: np.ndarray,
+    problem: Problem,
+    steps: int = 100,
 ) -> np.ndarray:
     compiled = _compile(template, (*map(str, constants), *problem.names))
     size = np.where(start == 0, 1.0, np.abs(start))
@@ -150,7 +156,7 @@ def _least_squares(
         ftol=1e-15,
         xtol=1e-15,
         gtol=1e-15,
-        max_nfev=100,
+        max_nfev=steps,
     )
     return fitted.x * size
 

@@ -113,29 +113,33 @@ class Law:
     @property
     def numpy(self) -> Callable[..., Float[np.ndarray, "*rows"]]:
         """The law as a function of arrays by name: ``law.numpy(r=r, m_i=1.0)``; nan where undefined."""
+        expression, check = self.sympy, self._checker()
 
         def evaluate_law(**columns):
-            return evaluate(self.sympy, self._checked(columns))
+            check(columns)
+            return evaluate(expression, columns)
 
         return evaluate_law
 
     @property
     def torch(self) -> Callable:
-        """The law as a differentiable function of tensors by name, on their device and in their dtype."""
+        """The law as a differentiable function of tensors by name, on their device and in their dtype.
+
+        In a loop, take it once: ``force = law.torch``.
+        """
         import torch
 
         from sciml.distill.torch_code import torch_function
 
-        names = tuple(sorted(str(s) for s in self.sympy.free_symbols))
-        function = torch_function(self.sympy, names)
+        expression, check = self.sympy, self._checker()
+        names = tuple(sorted(str(s) for s in expression.free_symbols))
+        function = torch_function(expression, names)
 
         def evaluate_law(**columns):
-            self._checked(columns)
+            check(columns)
             tensors = [value for value in columns.values() if isinstance(value, torch.Tensor)]
             if not tensors:
-                raise TypeError(
-                    f"law.torch takes tensors ({', '.join(self.variables)}); for numbers use law.numpy"
-                )
+                raise TypeError("law.torch takes tensors by name; for numbers and arrays, use law.numpy")
             value = function(*(columns[name] for name in names))
             if not isinstance(value, torch.Tensor):
                 value = tensors[0].new_full((), value)
@@ -143,15 +147,18 @@ class Law:
 
         return evaluate_law
 
-    def _checked(self, columns: dict) -> dict:
-        missing = [str(s) for s in self.sympy.free_symbols if str(s) not in columns]
-        unknown = [name for name in columns if name not in self.variables]
-        if missing or unknown:
-            problem = (
-                f"missing {', '.join(sorted(missing))}" if missing else f"no variable {', '.join(unknown)}"
-            )
-            raise TypeError(f"{problem}; the law takes {', '.join(self.variables)} by name")
-        return columns
+    def _checker(self) -> Callable[[dict], None]:
+        needed = sorted(str(s) for s in self.sympy.free_symbols)
+        known = tuple(self.variables)
+
+        def check(columns: dict) -> None:
+            missing = [name for name in needed if name not in columns]
+            unknown = [name for name in columns if name not in known]
+            if missing or unknown:
+                problem = f"missing {', '.join(missing)}" if missing else f"no variable {', '.join(unknown)}"
+                raise TypeError(f"{problem}; the law takes {', '.join(known)} by name")
+
+        return check
 
     def save(self, path: str | Path) -> None:
         """Write the law as JSON; a file that was there is replaced in one step."""

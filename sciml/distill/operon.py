@@ -13,6 +13,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def search(
         problem: the observations.
         seconds: time limit; a segment that has begun is cut short.
         seed: of the sample and the evolution.
-        on_front: called with the front after each segment that improved it.
+        on_front: called with the front (its losses on the sample) after each segment that improved it.
         generations: of the evolution, rounded up to whole segments.
         rows: most rows that the evolution sees, drawn by weight; formulas are refitted on all.
         **options: parameters of ``pyoperon.sklearn.SymbolicRegressor`` in place of `DEFAULTS`.
@@ -79,7 +80,8 @@ def search(
     deadline = time.monotonic() + seconds
     regressor = _regressor(options)
     sample = _Sample(problem, rows, seed)
-    front = Front((), rows=len(problem.y), messages=sample.messages)
+    seen_rows = sample.rows
+    front = Front((), rows=len(seen_rows.y), messages=sample.messages)
     seen: set[sympy.Expr] = set()
     seeds = np.random.SeedSequence(seed).generate_state(-(-generations // GENERATIONS))
     try:
@@ -91,14 +93,17 @@ def search(
             forms = dict.fromkeys(form for text in texts for form in sample.formulas(text))
             new = [form for form in forms if form not in seen]
             seen.update(new)
-            found = [_refitted(form, problem) for form in new if _promising(form, problem, front)]
+            found = [_refitted(form, seen_rows) for form in new if _promising(form, seen_rows, front)]
             before, front = front, Front.of((*front, *found), rows=front.rows, messages=front.messages)
             if on_front is not None and front.candidates != before.candidates:
                 on_front(front)
     except KeyboardInterrupt:
         message = "operon was interrupted: this is what was found until then"
-        return Front.of(front, rows=front.rows, complete=False, messages=(*front.messages, message))
-    return front
+        front = replace(front, complete=False, messages=(*front.messages, message))
+    if seen_rows is problem:
+        return front
+    refitted = [_refitted(candidate.expression, problem) for candidate in front]
+    return Front.of(refitted, rows=len(problem.y), complete=front.complete, messages=front.messages)
 
 
 def _regressor(options: dict[str, Any]):
@@ -139,8 +144,9 @@ def _evolve(regressor, sample: _Sample, seed: int, seconds: float) -> list[str]:
 
 
 class _Sample:
-    """The rows that Operon sees, each variable and the target in units of its size."""
+    """The rows that Operon sees: as a problem, and with all variables and the target of order one."""
 
+    rows: Problem
     X: Float[np.ndarray, "rows variables"]
     y: Float[np.ndarray, " rows"]
 
@@ -156,10 +162,13 @@ class _Sample:
         elif total > rows:
             chosen = rng.choice(total, rows, replace=False)
             self.messages = (f"operon saw {rows} of {total} rows, drawn at random; all were used to refit",)
-        X, y = problem.X[chosen], problem.y[chosen]
+        whole = problem.weights is None and len(chosen) == total
+        self.rows = (
+            problem if whole else replace(problem, X=problem.X[chosen], y=problem.y[chosen], weights=None)
+        )
         sizes = [_size(column) for column in problem.X.T]
         self.y_size = _size(problem.y)
-        self.X, self.y = X / sizes, y / self.y_size
+        self.X, self.y = self.rows.X / sizes, self.rows.y / self.y_size
         # Operon's names are X1, X2, ...
         self.variables = {
             sympy.Symbol(f"X{k + 1}"): sympy.Symbol(name) / sympy.Float(size)

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import inspect
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,7 +52,7 @@ def search(
         target_unit: unit of the target.
         weights: [rows], inverse variances of the target up to a common factor.
         backend: an engine of `BACKENDS`, a function with the signature of `Backend`, several of them,
-            which share the time equally, or "all" for those that are installed.
+            which share the time, or "all" for those that are installed.
         seconds: time limit in total.
         seed: the result is the same for the same seed if the time limit does not end the search.
         on_front: called with the front so far whenever it has improved.
@@ -75,17 +76,17 @@ def search(
     if np.ptp(problem.y) == 0 or not problem.names:
         return replace(front, messages=(*front.messages, "no variable changes the target: it is a constant"))
 
-    for engine in engines:
+    deadline = time.monotonic() + seconds
+    for count, engine in enumerate(engines):
         start = front
+        share = max(deadline - time.monotonic(), 0.1) / (len(engines) - count)
 
         def tell(found: Front, start: Front = start) -> None:
             if on_front is not None:
                 on_front(start.merge(found))
 
         try:
-            found = engine.load()(
-                problem, seconds=seconds / len(engines), seed=seed, on_front=tell, **options_of[engine.name]
-            )
+            found = engine.load()(problem, seconds=share, seed=seed, on_front=tell, **options_of[engine.name])
         except ImportError as error:
             if backend != "all":
                 raise

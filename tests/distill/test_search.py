@@ -41,7 +41,8 @@ def test_an_engine_is_any_function_with_the_signature():
     heard = []
     front = search(X, Y, backend=engine, seconds=3, seed=7, on_front=heard.append, depth=5)
     problem, seconds, seed, depth = engine.asked[0]
-    assert (seconds, seed, depth) == (3, 7, 5)
+    assert (seed, depth) == (7, 5)
+    assert seconds == pytest.approx(3, abs=0.1)
     assert problem.names == ("x0", "x1", "x2")
     assert [str(c.expression) for c in front][-1] == "x0/x1"
     assert front.messages == ("by recorder",)
@@ -52,7 +53,8 @@ def test_an_engine_is_any_function_with_the_signature():
 def test_several_engines_share_the_time_and_merge_their_fronts():
     one, two = Engine("x0", name="one"), Engine("x0/x1", "x0", name="two")
     front = search(X, Y, backend=[one, two], seconds=4, two={"depth": 9})
-    assert (one.asked[0][1], two.asked[0][1]) == (2, 2)
+    assert one.asked[0][1] == pytest.approx(2, abs=0.1)
+    assert two.asked[0][1] == pytest.approx(4, abs=0.1)  # what the first left over
     assert (one.asked[0][3], two.asked[0][3]) == (3, 9)
     assert {c.engine for c in front} >= {"two"}
     assert front.messages == ("by one", "by two")
