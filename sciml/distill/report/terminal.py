@@ -1,0 +1,73 @@
+"""The report in a terminal: the law, the hidden properties beside their references, and where to read on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciml.distill.law import with_error
+from sciml.distill.report.contract import Report
+from sciml.plotting.style import pretty_unit
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+STYLE = {"law": "bold green", "ambiguous": "bold yellow", "none": "bold red"}
+
+
+def summary(report: Report | Mapping[str, Any], page: str | Path | None = None) -> RenderableType:
+    """Return a renderable for `rich`.
+
+    Args:
+        report: a report, or the content of a ``report.json``.
+        page: where ``report.html`` was written.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    content = report.json if isinstance(report, Report) else report
+    law, verdict = content["law"], content["verdict"]
+    lines: list[RenderableType] = [
+        Text.assemble(
+            (f"{law['target']} = {law['expression']}", "bold"), f"   {pretty_unit(law['target_unit'])}"
+        )
+    ]
+    for name, constant in law["constants"].items():
+        value = with_error(constant["value"], constant["standard_error"])
+        lines.append(Text(f"  {name} = {value} {pretty_unit(constant['unit'])}".rstrip()))
+    for name, exponent in law["exponents"].items():
+        value = with_error(exponent["value"], exponent["standard_error"])
+        lines.append(Text(f"  exponent of {name}: {value}, taken as {exponent['snapped']:g}"))
+    lines.append(Text.assemble((f"verdict: {verdict}", STYLE[verdict]), f"  {content['reason']}"))
+    lines += [_table(content, name) for name in content["hidden"]]
+    if page is not None:
+        lines.append(Text(f"report: {page}"))
+    return Group(*lines)
+
+
+def _table(content: Mapping[str, Any], name: str) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    entries = content["hidden"][name]
+    compared = any(entry["reference"] is not None for entry in entries.values())
+    table = Table(title=f"{name}, relative to {content['reference_particle']}", title_justify="left")
+    table.add_column("particle")
+    for heading in ("value", "standard error", *(("reference", "error") if compared else ())):
+        table.add_column(heading, justify="right")
+    for particle, entry in entries.items():
+        value = f"{entry['value']:.9g}" if entry["determined"] else "not determined"
+        cells = [value, _relative(entry["standard_error"], entry["value"])]
+        if compared:
+            true, apart = entry["reference"], entry["relative_error"]
+            cells += ["" if true is None else f"{true:.9g}", "" if apart is None else f"{apart:+.1e}"]
+        if particle == content["reference_particle"]:
+            cells = [f"{entry['value']:.9g}", "held", *cells[2:3], *[""] * compared]
+        table.add_row(*(Text(cell) for cell in (particle, *cells)))
+    return table
+
+
+def _relative(error: float | None, value: float) -> str:
+    return "" if error is None or not value else f"{error / abs(value):.1e}"
