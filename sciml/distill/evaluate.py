@@ -26,6 +26,7 @@ class RolloutComparison:
             none.
         unit: of positions ("" if unknown).
         time_unit: of times ("" if unknown).
+        note: what a reader must know of it, as that it ended early.
 
     Raises:
         ValueError: the arrays do not fit together; the message gives their shapes.
@@ -39,6 +40,7 @@ class RolloutComparison:
     momentum_drift: float | None = None
     unit: str = ""
     time_unit: str = ""
+    note: str = ""
 
     def __post_init__(self) -> None:
         for name in ("time", "predicted", "true"):

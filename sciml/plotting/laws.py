@@ -168,6 +168,7 @@ def hidden_properties(
     ax: Axes | None = None,
     *,
     name: str = "mass",
+    most: int = 40,
 ) -> Axes:
     """Draw, relative to the value, the standard error of each particle's property and its actual error.
 
@@ -176,12 +177,15 @@ def hidden_properties(
         reference: true values on the same scale, where known.
         ax: where to draw.
         name: of the property.
+        most: particles shown: where there are more, those with the largest errors.
     """
     shown = {p: e for p, e in estimates.items() if e.standard_error > 0 and np.isfinite(e.standard_error)}
+    relative = np.array([e.standard_error / max(abs(e.value), 1e-300) for e in shown.values()])
+    worst = np.sort(np.argsort(-relative, kind="stable")[:most])
+    shown, relative = {p: shown[p] for p in np.array([*shown], object)[worst]}, relative[worst]
     ax = axes(ax, 5.2, 0.9 + 0.26 * max(len(shown), 4))
     logarithmic(ax.xaxis)
     place = np.arange(len(shown))
-    relative = np.array([e.standard_error / max(abs(e.value), 1e-300) for e in shown.values()])
     actual = [abs(e.value / reference[p] - 1) if reference and reference.get(p) else np.nan
               for p, e in shown.items()]  # fmt: skip
     smallest = np.nanmin([*relative, *[a for a in actual if a > 0], 1.0]) / 5
@@ -190,7 +194,7 @@ def hidden_properties(
     if np.isfinite(actual).any():
         ax.plot(np.maximum(actual, smallest), place, "o", color=SERIES[1], markersize=5, label="actual error")
     for y, error in zip(place, relative, strict=True):
-        if error > 0.5:
+        if error * 3 > 1:  # as in the report: less than three standard errors from zero
             ax.annotate("not determined", (smallest, y), xytext=(4, 0), textcoords="offset points",
                         fontsize=8, color=INK, va="center")  # fmt: skip
     ax.set_yticks(place, [plain(p) for p in shown])

@@ -164,6 +164,14 @@ def svg(ax: Axes, label: str) -> str:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", text)
     text = re.sub(r"(font(?:-family)?: [^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1var(--sans, sans-serif)", text)
+    styles: dict[str, str] = {}  # of points, which are many and alike
+
+    def by_class(point: re.Match) -> str:
+        return f'{point[1]}class="{styles.setdefault(point[2], f"{prefix}-{len(styles)}")}"'
+
+    text = re.sub(r'(<use [^>]*?)style="([^"]*)"', by_class, text)
+    rules = "".join(f".{name}{{{style}}}" for style, name in styles.items())
+    text = text.replace(">", f"><style>{rules}</style>", 1)
     for name, color in COLORS.items():
         text = text.replace(color, f"var(--{name}, {color})")
     width, height = figure.get_size_inches() * 72

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -171,6 +172,51 @@ def test_rollout_is_in_kilometres_and_years(made):
         final * np.sqrt(np.mean(np.linspace(0, 1, 30) ** 2))
     )
     assert rollout["energy_drift"] == 1e-12
+
+
+def test_rollout_that_ended_early_says_so(found, rollout):
+    ended = dataclasses.replace(rollout, note="the force diverges near time 3")
+    made = report(found, rollout=ended)
+    assert made.json["rollout"]["note"] == "the force diverges near time 3"
+    assert "The force diverges near time 3" in made.html
+
+
+def test_reference_values_come_from_the_data(found):
+    past = SimpleNamespace(names=NAMES, reference={"mass": MASSES[None]}, source="de421, 1990 to 2030")
+    graph = SimpleNamespace(num_graphs=7)
+    data = SimpleNamespace(
+        past=past, names=NAMES, distinct=False, noise=1e-9, train=graph, fit=graph, held_out=graph
+    )
+    made = report(found, data=data)
+    assert made.json["hidden"]["mass"]["pebble"]["reference"] == pytest.approx(MASSES[-1])
+    assert made.json["data"]["frames"] == {"train": 7, "fit": 7, "held_out": 7}
+    assert any("JPL" in sentence for sentence in made.json["caveats"])
+    past.reference = {"mass": np.stack([MASSES, 2 * MASSES])}  # which of the two would it be?
+    assert report(found, data=data).json["hidden"]["mass"]["pebble"]["reference"] is None
+
+
+def test_law_without_variables_and_hidden_properties_has_a_page(found):
+    law = dataclasses.replace(
+        found.law, expression=sympy.Integer(0), constants={}, exponents={}, verdict="none", reason="nothing"
+    )
+    made = report(dataclasses.replace(found, law=law, hidden={}))
+    assert made.json["law"]["expression"] == "0"
+    assert made.json["hidden"] == {}
+    assert made.json["reference_particle"] is None
+    assert "Hidden properties" not in made.html
+
+
+def test_page_without_a_training_curve_is_still_a_page(found, tmp_path, caplog):
+    html = report(found, metrics=tmp_path / "metrics.csv").html
+    assert "Training of the network" not in html
+    assert "metrics.csv" in caplog.text
+
+
+def test_nothing_is_written_where_a_page_cannot_be_made(found, tmp_path, monkeypatch):
+    monkeypatch.setattr("sciml.plotting.front", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        report(found).write(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_rollout_and_no_reference_make_a_smaller_report(found):

@@ -40,7 +40,7 @@ def _undetermined(content: Mapping[str, Any]) -> Iterable[str]:
         if lost:
             yield (
                 f"The {name} of {_list(lost)} is not determined by these data: "
-                "the standard error exceeds half the value."
+                "less than three standard errors from zero."
             )
 
 

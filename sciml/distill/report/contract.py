@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sciml.training.dynamics import DynamicsData
 
 FORMAT = 1
-DETERMINED = 0.5  # a value whose standard error is above this part of it is not determined
+DETERMINED = 3.0  # standard errors that a value must differ from zero to be called determined
 
 Reference = Mapping[str, Mapping[str, float]]
 
@@ -93,10 +94,10 @@ def report(
 
     Returns:
         A report whose ``json`` holds ``format``, ``title``, ``verdict`` with ``reason``, ``law``, ``front``,
-        ``hidden`` (errors relative to the reference, signed; ``determined`` is false where the standard
-        error exceeds half the value), ``reference_particle``, ``rollout``, ``network``, ``data``,
-        ``caveats``, ``seconds``, ``peak_memory_bytes``, ``seed`` and ``versions``. Numbers that are not
-        finite are null.
+        ``hidden`` (errors relative to the reference, signed; ``determined`` is false where a value is
+        less than three standard errors from zero), ``reference_particle``, ``rollout``, ``network``,
+        ``data``, ``caveats``, ``seconds``, ``peak_memory_bytes``, ``seed`` and ``versions``. Numbers that
+        are not finite are null.
     """
     from sciml.training.run import peak_memory_bytes, plain, versions
 
@@ -110,7 +111,7 @@ def report(
         "law": _law(distillation),
         "front": _front(distillation),
         "hidden": _hidden(distillation, reference),
-        "reference_particle": distillation.reference,
+        "reference_particle": distillation.reference if distillation.hidden else None,
         "rollout": None if rollout is None else _rollout(rollout),
         "network": {"held_out_error": _by_particle(distillation, distillation.network_error)},
         "data": _data(distillation, data),
@@ -188,7 +189,7 @@ def _estimate(estimate, true: float | None) -> dict[str, Any]:
         "standard_error": error,
         "reference": true,
         "relative_error": value / true - 1 if true else None,
-        "determined": bool(error <= DETERMINED * abs(value)),
+        "determined": bool(DETERMINED * error <= abs(value)),
     }
 
 
@@ -204,13 +205,13 @@ def _on_our_scale(found: Distillation, reference: Reference, name: str) -> dict[
 
 
 def _reference(data: DynamicsData | None) -> Reference:
-    """Return the true values that the data carry; only if all simulations share them."""
+    """Return the true values that the data carry, where particles of all simulations share them."""
     if data is None:
         return {}
     return {
-        name: dict(zip(data.past.names, values[0].tolist(), strict=True))
+        name: dict(zip(data.names, (values if data.distinct else values[0]).ravel().tolist(), strict=True))
         for name, values in data.past.reference.items()
-        if (values == values[0]).all()
+        if data.distinct or (values == values[0]).all()
     }
 
 
@@ -228,6 +229,7 @@ def _rollout(comparison: RolloutComparison) -> dict[str, Any]:
         },
         "energy_drift": comparison.energy_drift,
         "momentum_drift": comparison.momentum_drift,
+        "note": comparison.note,
     }
 
 
@@ -248,6 +250,13 @@ def _data(found: Distillation, data: DynamicsData | None) -> dict[str, Any]:
 def _pairs(table) -> int:
     pairs = np.sort(np.stack([table.sender, table.receiver]), axis=0)
     return len(np.unique(pairs, axis=1).T)
+
+
+def significant(entry: Mapping[str, Any]) -> int:
+    """Return how many digits after the first a hidden property deserves: one more than it is known to."""
+    if not entry["value"] or not entry["standard_error"]:
+        return 8
+    return min(max(math.ceil(-math.log10(entry["standard_error"] / abs(entry["value"]))), 1), 10)
 
 
 def _by_particle(found: Distillation, values: np.ndarray) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import sympy
 
 from sciml import plotting
 from sciml.distill.law import with_error
-from sciml.distill.report.contract import Report, chosen_candidate
+from sciml.distill.report.contract import Report, chosen_candidate, significant
 from sciml.plotting.laws import rounded
 from sciml.plotting.style import pretty_unit, superscript
 
@@ -22,8 +23,16 @@ if TYPE_CHECKING:
 
     from sciml.distill.evaluate import RolloutComparison
 
+log = logging.getLogger(__name__)
+
 TEMPLATE = "page.html.jinja"
 ZOOM = 4.0  # a second window on the orbits where the widest is this many times the median one
+SIGNS = {
+    "<mo>-</mo>": "<mo>−</mo>",
+    "<mn>-": "<mn>−",
+    "<mo>(</mo>": '<mo form="prefix" stretchy="true">(</mo>',
+    "<mo>)</mo>": '<mo form="postfix" stretchy="true">)</mo>',
+}
 VERDICTS = {"law": ("✓", "law"), "ambiguous": ("?", "ambiguous"), "none": ("✕", "no law")}
 
 
@@ -42,11 +51,11 @@ def render(report: Report) -> str:
         config=report.config,
         badge=VERDICTS[law.verdict],
         equation=mathml(law.expression, law.target),
-        formulas=[mathml(rounded(c.expression)) for c in report.distillation.front],
+        formulas=[mathml(rounded(c.expression, 5)) for c in report.distillation.front],
         pictures=pictures(report),
         median=_median,
-        digits=_digits,
-        years=_span(report.json["rollout"]),
+        digits=significant,
+        span=_span(report.json["rollout"]),
     )
 
 
@@ -79,13 +88,6 @@ def _median(values: Mapping[str, float | None]) -> float | None:
     return float(np.median(finite)) if finite else None
 
 
-def _digits(entry: Mapping[str, Any]) -> int:
-    """Return how many digits of a value its standard error leaves, with one to spare."""
-    if not entry["value"] or not entry["standard_error"]:
-        return 8
-    return min(max(math.ceil(-math.log10(entry["standard_error"] / abs(entry["value"]))), 1), 10)
-
-
 def _span(rollout: Mapping[str, Any] | None) -> str:
     if rollout is None:
         return ""
@@ -101,6 +103,8 @@ def mathml(expression: sympy.Expr, target: str = "") -> Any:
     body = write(expression, printer="presentation")
     if target:
         body = write(sympy.Symbol(target), printer="presentation") + "<mo>=</mo>" + body
+    for plain, typeset in SIGNS.items():
+        body = body.replace(plain, typeset)
     return Markup(f'<math displaystyle="true">{body}</math>')
 
 
@@ -138,9 +142,11 @@ def pictures(report: Report) -> dict[str, Any]:
             f"Standard error{' and actual error' * bool(true)} of the {name} of each particle, relative.",
         )
     if report.metrics is not None:
-        shown["training"] = _svg(
-            plotting.training_curve(report.metrics), "Loss and held-out error by epoch of the training."
-        )
+        try:
+            curve = plotting.training_curve(report.metrics)
+            shown["training"] = _svg(curve, "Loss and held-out error by epoch of the training.")
+        except (OSError, ValueError) as error:  # a law is worth its page without the curve
+            log.warning("The report has no training curve: %s", error)
     if report.rollout is not None:
         shown |= _rollout_pictures(report.rollout)
     return shown

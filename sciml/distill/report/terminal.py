@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.distill.law import with_error
-from sciml.distill.report.contract import Report
+from sciml.distill.report.contract import Report, significant
 from sciml.plotting.style import pretty_unit
 
 if TYPE_CHECKING:
@@ -29,11 +29,8 @@ def summary(report: Report | Mapping[str, Any], page: str | Path | None = None) 
 
     content = report.json if isinstance(report, Report) else report
     law, verdict = content["law"], content["verdict"]
-    lines: list[RenderableType] = [
-        Text.assemble(
-            (f"{law['target']} = {law['expression']}", "bold"), f"   {pretty_unit(law['target_unit'])}"
-        )
-    ]
+    formula, unit = f"{law['target']} = {law['expression']}", pretty_unit(law["target_unit"])
+    lines: list[RenderableType] = [Text.assemble((formula, "bold"), f"   {unit}")]
     for name, constant in law["constants"].items():
         value = with_error(constant["value"], constant["standard_error"])
         lines.append(Text(f"  {name} = {value} {pretty_unit(constant['unit'])}".rstrip()))
@@ -43,7 +40,7 @@ def summary(report: Report | Mapping[str, Any], page: str | Path | None = None) 
     lines.append(Text.assemble((f"verdict: {verdict}", STYLE[verdict]), f"  {content['reason']}"))
     lines += [_table(content, name) for name in content["hidden"]]
     if page is not None:
-        lines.append(Text(f"report: {page}"))
+        lines.append(Text(f"report: {page}", no_wrap=True, overflow="ignore"))
     return Group(*lines)
 
 
@@ -51,23 +48,27 @@ def _table(content: Mapping[str, Any], name: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    entries = content["hidden"][name]
+    entries, held = content["hidden"][name], content["reference_particle"]
     compared = any(entry["reference"] is not None for entry in entries.values())
-    table = Table(title=f"{name}, relative to {content['reference_particle']}", title_justify="left")
+    table = Table(title=f"{name}, relative to {held}", title_justify="left")
     table.add_column("particle")
     for heading in ("value", "standard error", *(("reference", "error") if compared else ())):
         table.add_column(heading, justify="right")
     for particle, entry in entries.items():
-        value = f"{entry['value']:.9g}" if entry["determined"] else "not determined"
-        cells = [value, _relative(entry["standard_error"], entry["value"])]
-        if compared:
-            true, apart = entry["reference"], entry["relative_error"]
-            cells += ["" if true is None else f"{true:.9g}", "" if apart is None else f"{apart:+.1e}"]
-        if particle == content["reference_particle"]:
-            cells = [f"{entry['value']:.9g}", "held", *cells[2:3], *[""] * compared]
-        table.add_row(*(Text(cell) for cell in (particle, *cells)))
+        cells = [particle, *_estimate(entry, particle == held), *(_comparison(entry) if compared else ())]
+        table.add_row(*map(Text, cells))
     return table
 
 
-def _relative(error: float | None, value: float) -> str:
-    return "" if error is None or not value else f"{error / abs(value):.1e}"
+def _estimate(entry: Mapping[str, Any], held: bool) -> tuple[str, str]:
+    value, error = entry["value"], entry["standard_error"]
+    shown = f"{value:.{significant(entry) + 1}g}" if entry["determined"] else "not determined"
+    relative = "" if error is None or not value else f"{error / abs(value):.1e}"
+    return shown, "held" if held else relative
+
+
+def _comparison(entry: Mapping[str, Any]) -> tuple[str, str]:
+    true, apart = entry["reference"], entry["relative_error"]
+    if true is None:
+        return "", ""
+    return f"{true:.{significant(entry) + 1}g}", f"{apart:+.1e}" if apart else ""
