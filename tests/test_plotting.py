@@ -15,7 +15,7 @@ from sciml.distill.front import Candidate, Front
 from sciml.distill.law import Constant, Law
 from sciml.distill.record import MessageTable
 from sciml.distill.refit import Estimate
-from sciml.plotting.style import INK, moved_apart, new_figure, pretty_formula, pretty_unit
+from sciml.plotting.style import INK, moved_apart, name_of, new_figure, pretty_formula, pretty_unit
 
 NAMES = ("sun", "earth", "moon", "$pluto$")
 
@@ -278,6 +278,14 @@ def test_labels_are_moved_apart_in_order():
     crowded = moved_apart(np.full(5, 0.99), 0.1)
     assert np.diff(crowded) == pytest.approx(np.full(4, 0.1))
     assert crowded.max() == 1.0
+
+
+def test_long_names_keep_both_ends():
+    label = name_of(["particle number 17 of the species B"], 0)
+    assert len(label) == 14
+    assert label.startswith("partic")
+    assert label.endswith("cies B")
+    assert name_of([], 3) == "3"
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ import sympy
 from sciml.plotting.style import (
     GRID,
     INK,
+    LONGEST,
     MUTED,
     SERIES,
     axes,
     legend,
     logarithmic,
+    name_of,
     new_figure,
     plain,
     power_of_ten,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from sciml.distill.record import MessageTable
     from sciml.distill.refit import Estimate
 
+WIDEST = 10.0  # relative errors above this are all the same
 FLOOR = 1e-24  # losses below are rounding errors, and a logarithm needs something
 MOST_PAIRS = 8
 MARGIN = 1e4  # how far below the weakest learned message the others are shown
@@ -112,7 +115,7 @@ def messages_against_law(
         ax.plot(size, value, ".", color=MUTED, markersize=2, alpha=0.5, label="not learned", zorder=1)
     for table, color, label in _by_pair(_thinned(messages, most), names):
         size, value = _sizes(table, law)
-        ax.plot(size, value, "o", color=color, markersize=2.5, alpha=0.7, label=plain(label))
+        ax.plot(size, value, "o", color=color, markersize=2.5, alpha=0.7, label=label)
         if residual is not None:
             apart = np.abs(value / size - 1)
             residual.plot(size, np.where(apart > 0, apart, np.nan), "o", color=color, markersize=2, alpha=0.6)
@@ -155,11 +158,7 @@ def _by_pair(table: MessageTable, names: Sequence[str]):
         yield table.rows(rest), INK, f"{len(order) - len(shown)} other pairs"
     for rank, pair in enumerate(shown):
         i, j = divmod(int(pairs[pair]), count)
-        yield table.rows(index == pair), SERIES[rank], f"{_name(names, i)} – {_name(names, j)}"
-
-
-def _name(names: Sequence[str], particle: int) -> str:
-    return names[particle] if particle < len(names) else str(particle)
+        yield table.rows(index == pair), SERIES[rank], f"{name_of(names, i)} – {name_of(names, j)}"
 
 
 def hidden_properties(
@@ -189,15 +188,15 @@ def hidden_properties(
     actual = [abs(e.value / reference[p] - 1) if reference and reference.get(p) else np.nan
               for p, e in shown.items()]  # fmt: skip
     smallest = np.nanmin([*relative, *[a for a in actual if a > 0], 1.0]) / 5
-    ax.barh(place, relative - smallest, left=smallest, height=0.55, color=SERIES[5], alpha=0.55,
-            label="± standard error")  # fmt: skip
+    width = np.minimum(relative, WIDEST) - smallest
+    ax.barh(place, width, left=smallest, height=0.55, color=SERIES[5], alpha=0.55, label="± standard error")
     if np.isfinite(actual).any():
         ax.plot(np.maximum(actual, smallest), place, "o", color=SERIES[1], markersize=5, label="actual error")
     for y, error in zip(place, relative, strict=True):
         if error * 3 > 1:  # as in the report: less than three standard errors from zero
             ax.annotate("not determined", (smallest, y), xytext=(4, 0), textcoords="offset points",
                         fontsize=8, color=INK, va="center")  # fmt: skip
-    ax.set_yticks(place, [plain(p) for p in shown])
+    ax.set_yticks(place, [plain(p, LONGEST) for p in shown])
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     ax.set_xlabel(f"error of {plain(name)}, relative")
@@ -227,7 +226,7 @@ def held_out_errors(
     ax.hlines(place, np.nanmin(table, 0), np.nanmax(table, 0), color=GRID, linewidth=3, zorder=1)
     for row, label, color in zip(table, errors, SERIES, strict=False):
         ax.plot(row, place, "o", color=color, markersize=6, label=plain(label))
-    ax.set_yticks(place, [plain(_name(names, int(i))) for i in chosen])
+    ax.set_yticks(place, [name_of(names, int(i)) for i in chosen])
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("held-out error of the acceleration, relative")
@@ -272,7 +271,7 @@ def signal_matrix(
     bar.outline.set_visible(False)
     step = max(1, count // 20)
     ticks = np.arange(0, count, step)
-    labels = [plain(_name(names, int(i))) for i in ticks]
+    labels = [name_of(names, int(i)) for i in ticks]
     ax.set_xticks(ticks + 0.5, labels, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(ticks + 0.5, labels)
     ax.invert_yaxis()

@@ -19,6 +19,7 @@ from sciml.plotting.style import (
     label_ends,
     legend,
     logarithmic,
+    name_of,
     plain,
     with_unit,
 )
@@ -57,7 +58,7 @@ def rollout_error(comparison: RolloutComparison, ax: Axes | None = None) -> Axes
         if particle in named and np.isfinite(last[particle]):
             colors.append(color)
             ends.append(last[particle])
-            names.append(comparison.names[particle])
+            names.append(name_of(comparison.names, particle))
     ax.set_xlabel(with_unit("time since the start of the rollout", unit))
     ax.set_ylabel(with_unit("position error", comparison.unit))
     ax.margins(x=0)
@@ -117,8 +118,8 @@ def _label_last(ax: Axes, names: Sequence[str], places: np.ndarray, within: floa
             continue
         if all(np.abs(place - other).max() > width / 16 for other in named):
             named.append(place)
-            ax.annotate(plain(names[particle]), tuple(place), xytext=(4, 4), textcoords="offset points",
-                        fontsize=8, color=INK)  # fmt: skip
+            label, shift = name_of(names, int(particle)), {"xytext": (4, 4), "textcoords": "offset points"}
+            ax.annotate(label, tuple(place), fontsize=8, color=INK, **shift)
 
 
 def training_curve(metrics: str | Path, ax: Axes | None = None) -> Axes:

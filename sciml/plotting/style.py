@@ -22,6 +22,7 @@ INK, MUTED, GRID = "#1f2328", "#6b7280", "#e3e6ea"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6bb3", "#8c6d31")
 COLORS = {"ink": INK, "muted": MUTED, "grid": GRID} | {f"series-{i}": c for i, c in enumerate(SERIES)}
 MOST_LABELS = 12
+LONGEST = 14
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -48,9 +49,16 @@ def with_unit(name: str, unit: str) -> str:
     return f"{name} [{pretty_unit(unit)}]" if unit else name
 
 
-def plain(text: str) -> str:
-    """Return text in which Matplotlib sees no formula."""
+def plain(text: str, longest: int = 60) -> str:
+    """Return text in which Matplotlib sees no formula, its middle left out where it is long."""
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[-(longest // 2) + 1 :]}"
     return text.replace("$", r"\$")
+
+
+def name_of(names: Sequence[str], particle: int) -> str:
+    """Write the name of a particle as a label: at most `LONGEST` characters, its number if it has none."""
+    return plain(names[particle], LONGEST) if particle < len(names) else str(particle)
 
 
 @cache
@@ -120,7 +128,7 @@ def label_ends(ax: Axes, heights: Sequence[float], names: Sequence[str], colors:
     ends = np.array([to_axes.transform((1.0, height))[1] for height in heights])
     blended = blended_transform_factory(ax.transAxes, ax.transAxes)
     for y, name, color in zip(moved_apart(ends, 0.062), names, colors, strict=True):
-        ax.text(1.02, y, plain(name), transform=blended, color=color, fontsize=8, va="center")
+        ax.text(1.02, y, name, transform=blended, color=color, fontsize=8, va="center")
 
 
 def moved_apart(positions: Float[np.ndarray, "labels"], gap: float) -> Float[np.ndarray, "labels"]:

@@ -322,6 +322,22 @@ def test_summary_in_a_terminal(made, found, tmp_path):
     assert "reference" not in console.export_text()
 
 
+def test_many_particles_with_long_names_stay_readable(found):
+    one = found.hidden["mass"]["pebble"]
+    lost = dataclasses.replace(one, standard_error=one.value)
+    names = [f"a particle with a long name, number {i}" for i in range(50)]
+    crowd = dataclasses.replace(found, hidden={"mass": {"star": one, **dict.fromkeys(names, lost)}})
+    made = report(crowd)
+    (sentence,) = [s for s in made.json["caveats"] if "not determined" in s]
+    assert "45 others" in sentence
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(summary(made))
+    text = console.export_text()
+    assert "not determined" in text
+    assert "21 more" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_free_exponents_that_win_are_traced_to_their_formula(found):
     choice = dataclasses.replace(found.choice, best=found.choice.released)
     released = dataclasses.replace(found, choice=choice)

@@ -105,5 +105,7 @@ RULES = (
 )  # fmt: skip
 
 
-def _list(names: list[str]) -> str:
+def _list(names: list[str], most: int = 6) -> str:
+    if len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most + 1} others"]
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]

@@ -105,7 +105,7 @@ def report(
     reference = _reference(data) if reference is None else reference
     content = {
         "format": FORMAT,
-        "title": title or f"{law.target} = {law.expression}",
+        "title": title or "What the motion says",
         "verdict": law.verdict,
         "reason": law.reason,
         "law": _law(distillation),
@@ -162,7 +162,8 @@ def chosen_candidate(found: Distillation) -> Candidate | None:
     best = found.choice.best.template
     same = [c for c in found.front if _template(c) == best]
     # with its exponents released, one power law is like another: it came from the best of them
-    released = [c for c in found.front if release_exponents(_template(c))[0] == best]
+    form = release_exponents(best)[0]
+    released = [c for c in found.front if release_exponents(_template(c))[0] == form]
     return next(iter(same or released[::-1]), None)
 
 

@@ -91,8 +91,9 @@ def _median(values: Mapping[str, float | None]) -> float | None:
 def _span(rollout: Mapping[str, Any] | None) -> str:
     if rollout is None:
         return ""
-    unit = f" {rollout['time_unit']}{'s' * (rollout['time_unit'] in ('year', 'day'))}"
-    return f"{rollout['span']:.3g}{unit}".rstrip()
+    unit = rollout["time_unit"]
+    words = {"": "units of time", "year": "years", "day": "days"}.get(unit, unit)
+    return f"{rollout['span']:.3g} {words}"
 
 
 def mathml(expression: sympy.Expr, target: str = "") -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+MOST = 30  # rows of a table
 STYLE = {"law": "bold green", "ambiguous": "bold yellow", "none": "bold red"}
 
 
@@ -51,12 +52,14 @@ def _table(content: Mapping[str, Any], name: str) -> Table:
     entries, held = content["hidden"][name], content["reference_particle"]
     compared = any(entry["reference"] is not None for entry in entries.values())
     table = Table(title=f"{name}, relative to {held}", title_justify="left")
-    table.add_column("particle")
+    table.add_column("particle", overflow="ellipsis", no_wrap=True)
     for heading in ("value", "standard error", *(("reference", "error") if compared else ())):
-        table.add_column(heading, justify="right")
-    for particle, entry in entries.items():
+        table.add_column(heading, justify="right", min_width=len(heading) if heading != "value" else 14)
+    for particle, entry in list(entries.items())[:MOST]:
         cells = [particle, *_estimate(entry, particle == held), *(_comparison(entry) if compared else ())]
         table.add_row(*map(Text, cells))
+    if len(entries) > MOST:
+        table.caption = f"and {len(entries) - MOST} more, in the report"
     return table
 
 
