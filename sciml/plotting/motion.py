@@ -118,8 +118,8 @@ def _label_last(ax: Axes, names: Sequence[str], places: np.ndarray, within: floa
             continue
         if all(np.abs(place - other).max() > width / 16 for other in named):
             named.append(place)
-            label, shift = name_of(names, int(particle)), {"xytext": (4, 4), "textcoords": "offset points"}
-            ax.annotate(label, tuple(place), fontsize=8, color=INK, **shift)
+            label = name_of(names, int(particle))
+            ax.annotate(label, tuple(place), xytext=(4, 4), textcoords="offset points", fontsize=8, color=INK)
 
 
 def training_curve(metrics: str | Path, ax: Axes | None = None) -> Axes:
