@@ -1,0 +1,82 @@
+"""What a law is worth when it runs alone: its rollout beside the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from sciml.units import UnitError, compatible, convert
+
+LONG = 2.0  # years above which times are shown in years
+
+
+@dataclass(frozen=True, eq=False)
+class RolloutComparison:
+    """Positions by a law, from a start that it was given, beside the true ones.
+
+    Attributes:
+        time: of each frame; the first is the start.
+        names: of the particles.
+        predicted: positions by the law.
+        true: positions in the data.
+        energy_drift: largest relative change of the total energy, None where there is none.
+        momentum_drift: largest change of the total momentum over the sum of its parts, None where there is
+            none.
+        unit: of positions ("" if unknown).
+        time_unit: of times ("" if unknown).
+        note: what a reader must know of it, as that it ended early.
+
+    Raises:
+        ValueError: the arrays do not fit together; the message gives their shapes.
+    """
+
+    time: Float[np.ndarray, "time"]
+    names: tuple[str, ...]
+    predicted: Float[np.ndarray, "time particles dim"]
+    true: Float[np.ndarray, "time particles dim"]
+    energy_drift: float | None = None
+    momentum_drift: float | None = None
+    unit: str = ""
+    time_unit: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("time", "predicted", "true"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        object.__setattr__(self, "names", tuple(self.names))
+        expected = (len(self.time), len(self.names))
+        for name in ("predicted", "true"):
+            array = getattr(self, name)
+            if array.ndim != 3 or array.shape[:2] != expected or array.shape != self.true.shape:
+                raise ValueError(
+                    f"{name} has shape {array.shape}; expected [time, particles, dim] with {expected[0]} "
+                    f"times and {expected[1]} particles, the same for predicted and true positions"
+                )
+
+    @property
+    def error(self) -> Float[np.ndarray, "time particles"]:
+        """Distance between predicted and true position."""
+        return np.linalg.norm(self.predicted - self.true, axis=-1)
+
+    @property
+    def in_km(self) -> RolloutComparison:
+        """The same in kilometres where positions are in AU; otherwise itself."""
+        if self.unit.lower() not in ("au", "astronomical_unit"):
+            return self
+        positions = {name: convert(getattr(self, name), self.unit, "km") for name in ("predicted", "true")}
+        return replace(self, unit="km", **positions)
+
+    @property
+    def elapsed(self) -> tuple[Float[np.ndarray, "time"], str]:
+        """Time since the start and its unit: years if there are several, else the unit of the data."""
+        since = self.time - self.time[0] if len(self.time) else self.time
+        try:
+            if self.time_unit and compatible(self.time_unit, "year"):
+                years = convert(since, self.time_unit, "year")
+                if years.size and years[-1] > LONG:
+                    return years, "year"
+        except UnitError:
+            return since, self.time_unit  # a unit of the user's own
+        return since, self.time_unit

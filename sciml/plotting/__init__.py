@@ -1,0 +1,27 @@
+"""Pictures of data, training, laws and rollouts, each a function that returns Matplotlib Axes.
+
+Every function draws into ``ax`` or, without it, into a new figure of its own; pyplot and its global state
+are never touched, so that pictures can be made in threads and on machines without a screen.
+"""
+
+from sciml.plotting.laws import (
+    front,
+    held_out_errors,
+    hidden_properties,
+    messages_against_law,
+    signal_matrix,
+)
+from sciml.plotting.motion import orbits, rollout_error, training_curve
+from sciml.plotting.style import svg
+
+__all__ = [
+    "front",
+    "held_out_errors",
+    "hidden_properties",
+    "messages_against_law",
+    "orbits",
+    "rollout_error",
+    "signal_matrix",
+    "svg",
+    "training_curve",
+]

@@ -1,0 +1,58 @@
+"""The notebooks of docs/notebooks: they compile, hold no output, and run."""
+
+import ast
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+def code(path: Path) -> list[str]:
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_cells_compile_and_hold_no_output(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for source in code(path):
+        ast.parse(source)
+    assert all(
+        not cell.outputs and cell.execution_count is None for cell in notebook.cells if "outputs" in cell
+    )
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_what_the_cells_import_exists(path):
+    imports = [
+        node
+        for source in code(path)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert imports
+    exec("\n".join(map(ast.unparse, imports)), {})
+
+
+@pytest.mark.slow
+def test_gravity_notebook_finds_newtons_law(tmp_path, monkeypatch):
+    """Runs as a user would run it; its law and its page are there at the end."""
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(ROOT / "docs" / "notebooks" / "gravity.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    text = "".join(o.get("text", "") for o in outputs if o.output_type == "stream")
+    assert "m_i*m_j/r**2" in text
+    assert "verdict: law" in text
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 3
+    assert (tmp_path / "outputs" / "gravity" / "report.html").is_file()
