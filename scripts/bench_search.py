@@ -128,8 +128,8 @@ def sample(law: Law, ranges: Ranges, rows: int, rng: np.random.Generator) -> tup
     low, high = np.array([*ranges.values(), *[(1.0, 3.0)] * law.distractors]).T
     X = rng.uniform(low, high, (4 * rows, len(low)))
     symbols = [sympy.Symbol(n) for n in ranges]
-    fit = Fit(parse(law.formula, ranges), symbols, X, np.zeros(len(X)), np.ones(len(X)))
-    y = np.broadcast_to(np.asarray(fit.run(fit.columns, fit.values), float), len(X))
+    fit = Fit(parse(law.formula, ranges), symbols, X[:, : len(symbols)], np.zeros(len(X)), np.ones(len(X)))
+    y = fit.predict()
     good = np.flatnonzero(np.isfinite(y) & (np.abs(y) < 1e12))[:rows]
     return X[good], y[good]
 
@@ -142,11 +142,11 @@ def judge(expression: sympy.Expr, law: Law, rng: np.random.Generator) -> tuple[b
         return False, np.inf
     X, y = sample(law, law.ranges, 1000, rng)
     floats = expression.xreplace({n: sympy.Float(float(n)) for n in expression.atoms(sympy.NumberSymbol)})
-    fit = Fit(floats, symbols, X, y, np.full(len(y), 1 / np.mean(y**2)))
-    fit.refit(300)
+    fit = Fit(floats, symbols, X[:, : len(symbols)], y, np.full(len(y), 1 / np.mean(y**2)))
+    fit.refit(100, 1e-14)
     X, y = sample(law, law.beyond or law.ranges, 1000, rng)
-    with np.errstate(all="ignore"):
-        error = np.abs(fit.run(list(X.T), fit.values) - y) / (np.abs(y) + 1e-3 * y.std())
+    beyond = Fit(fit.expression(), symbols, X[:, : len(symbols)], y, np.ones(len(y)))
+    error = np.abs(beyond.predict() - y) / (np.abs(y) + 1e-3 * y.std())
     worst = float(np.nan_to_num(np.quantile(np.nan_to_num(error, nan=np.inf), 0.95), nan=np.inf))
     return worst <= 1e-9 and complexity(expression) <= 1.7 * complexity(truth) + 6, worst
 

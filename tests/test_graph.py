@@ -287,6 +287,13 @@ def test_pickle_copy_and_pytree_keep_everything():
     assert all(isinstance(leaf, torch.Tensor) for leaf in leaves)
 
 
+def test_files_of_graphs_load_without_running_code(tmp_path):
+    graphs = [random_graph(3, 4), random_graph(2, 5, senders=3)]
+    torch.save(graphs, tmp_path / "graphs.pt")
+    for before, after in zip(graphs, torch.load(tmp_path / "graphs.pt", weights_only=True), strict=True):
+        assert_same(before, after)
+
+
 def test_map_reaches_every_tensor():
     graph = random_graph(3, 4, senders=2)
     seen = []
@@ -341,6 +348,17 @@ def test_fields_are_added_without_touching_the_original():
     assert "vel" not in graph.nodes
     assert new.spec("nodes", "vel") == Spec("1o", "m/s")
     assert graph.spec("nodes", "vel") == Spec()
+
+
+def test_fields_can_be_dropped_with_what_they_mean():
+    graph = random_graph(2, 3).without("nodes", "kind").without("edges", "weight", "matrix")
+    assert list(graph.nodes) == ["pos"]
+    assert list(graph.edges) == ["number"]
+    assert ("nodes", "kind") not in graph.specs
+    with pytest.raises(ValueError, match=r"no nodes\.kind; nodes has pos"):
+        graph.without("nodes", "kind")
+    with pytest.raises(ValueError, match="at least one field"):
+        graph.without("nodes", "pos")
 
 
 def test_positions_and_cells_mean_what_they_do_however_they_come():

@@ -303,7 +303,8 @@ def test_forces_by_autograd_may_be_inside():
             return graph.with_nodes(VECTOR, force=-torch.autograd.grad(energy, pos)[0])
 
     graph = particles()
-    check(Forces(), graph).raise_if_failed()
+    with torch.no_grad():
+        check(Forces(), graph).raise_if_failed()
     assert not graph.nodes["pos"].requires_grad
 
 
@@ -323,6 +324,20 @@ def test_bare_tensors_take_the_declared_meaning():
         check(lambda graph: graph.nodes["mass"].sum(), particles(), symmetry=("S",))
 
 
+def test_dicts_of_tensors_take_their_meanings_by_name():
+    def both(graph):
+        force = gravity(graph).nodes["force"]
+        return {"force": force, "strength": force.norm(dim=-1)}
+
+    vectors = Symmetry(("S", "T", "O"), output=VECTOR)
+    report = check(both, particles(), symmetry=vectors)
+    report.raise_if_failed()
+    assert {row.output for row in report.rows} == {"nodes.force", "nodes.strength"}
+    assert not check(both, particles(), symmetry=("O",)).ok
+    with pytest.raises(TypeError, match="dict"):
+        check(lambda graph: [gravity(graph)], particles(), symmetry=("S",))
+
+
 def test_the_report_names_group_field_error_and_element():
     report = check(one_component, particles(), symmetry=("T", "O"))
     with pytest.raises(
@@ -338,7 +353,9 @@ def test_the_report_names_group_field_error_and_element():
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_infinite_and_undefined_outputs_fail(value):
     broken = lambda graph: graph.with_nodes(x=graph.nodes["mass"] * value)
-    assert not check(broken, particles(), symmetry=("S",)).ok
+    report = check(broken, particles(), symmetry=("S",))
+    assert not report.ok
+    assert "not finite" in report.rows[0].problem
 
 
 def test_checking_is_deterministic():
@@ -350,6 +367,7 @@ def test_checking_is_deterministic():
     ("call", "error", "message"),
     [
         (lambda: check(gravity, particles()), ValueError, "declares no symmetry"),
+        (lambda: check(gravity, "graph.pt", symmetry=("S",)), TypeError, "not str"),
         (lambda: Symmetry(("T", "0")), ValueError, "Unknown group '0'"),
         (lambda: Symmetry(("SO", "O")), ValueError, "larger"),
         (lambda: Symmetry("ST"), TypeError, "tuple"),

@@ -56,11 +56,14 @@ FLOOR = 1e-24  # relative mean squares below this are rounding errors
 def description_length(expression: sympy.Expr, complexity: int, loss: float, rows: float) -> float:
     """Return how many nats it takes to write down a formula and what it leaves unexplained.
 
-    ``rows/2 · log(loss) + log(10) · nodes + log(rows)/2`` per fitted constant (Rissanen 1978).
+    ``rows/2 · log(loss) + log(10) · nodes + log(rows)/2`` per fitted constant (Rissanen 1978), and
+    two nodes more for an exponent that is no simple fraction: such laws are rare.
     """
-    constants = sum(node.is_Float for node in sympy.preorder_traversal(expression))
+    nodes = list(sympy.preorder_traversal(expression))
+    constants = sum(node.is_Float for node in nodes)
+    odd = sum(node.is_Pow and node.exp.is_Float for node in nodes)
     rest = rows / 2 * np.log(max(loss, FLOOR))
-    return float(rest + np.log(10.0) * complexity + constants * np.log(max(rows, 1.0)) / 2)
+    return float(rest + np.log(10.0) * (complexity + 2 * odd) + constants * np.log(max(rows, 1.0)) / 2)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Front:
         effective_rows: how many independent observations they are worth, None if not estimated; fewer
             than ``rows`` if what the best formula leaves over is correlated between neighbouring rows, as
             the error of a network is.
+        noise: loss that the stated errors of ``y`` alone would give, where they are known; formulas below
+            it fit errors and gain nothing by it.
         complete: False if the search was ended before its time (interrupted, crashed, timed out).
         messages: what the user should know of how the search went.
     """
@@ -82,6 +87,7 @@ class Front:
     complete: bool = True
     messages: tuple[str, ...] = field(default=())
     effective_rows: float | None = None
+    noise: float = 0.0
 
     @classmethod
     def of(cls, candidates: Iterable[Candidate], rows: int, **state) -> Front:
@@ -110,8 +116,13 @@ class Front:
         """
         if not self.candidates:
             raise ValueError("the front is empty: the search ended before it fitted a formula; give it more time")
+        return min(self, key=self.length)
+
+    def length(self, candidate: Candidate) -> float:
+        """Return the description length by which `best` chooses."""
         rows = min(self.rows, EFFECTIVE_ROWS, self.effective_rows or np.inf)
-        return min(self, key=lambda c: description_length(c.expression, c.complexity, c.loss, rows))
+        loss = max(candidate.loss, self.noise)
+        return description_length(candidate.expression, candidate.complexity, loss, rows)
 
     def merge(self, other: Front) -> Front:
         """Return the front of both, complete only if both are; of the estimates of independent rows, the smaller."""
@@ -122,6 +133,7 @@ class Front:
             complete=self.complete and other.complete,
             messages=self.messages + other.messages,
             effective_rows=min(estimates, default=None),
+            noise=max(self.noise, other.noise),
         )
 
 

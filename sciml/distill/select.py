@@ -10,7 +10,7 @@ import numpy as np
 import sympy
 
 from sciml.distill.expression import complexity
-from sciml.distill.front import Candidate, Front, description_length
+from sciml.distill.front import Candidate, Front
 from sciml.distill.refit import Refit, refit
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 BETTER = 3.0  # a longer formula must lower the held-out error by this factor
 EQUAL = 1.2  # errors within this factor are alike
+TRIAL_FRAMES = 200  # to which every candidate is fitted; the chosen one is fitted to all
 LEARNED = 0.3  # a model whose held-out error is above this has not learned the motion
 
 
@@ -69,9 +70,10 @@ def select(
         ValueError: no formula of the front can be fitted; the reasons are in the message.
     """
     tried, failures = [], []
+    some = graphs[:: max(1, len(graphs) // TRIAL_FRAMES)]
     for candidate in _likeliest(front, most):
         try:
-            tried.append(refit(model, candidate.expression, graphs, held_out))
+            tried.append(refit(model, candidate.expression, some, held_out))
         except (ValueError, ArithmeticError, RuntimeError) as error:
             failures.append(f"{candidate.expression}: {error}")
             log.info("could not fit %s: %s", candidate.expression, error)
@@ -79,7 +81,7 @@ def select(
         raise ValueError(
             "None of the found formulas could be fitted to the data:\n  " + "\n  ".join(failures)
         )
-    best = _simplest_unbeaten(tried)
+    best = refit(model, _simplest_unbeaten(tried).expression, graphs, held_out)
     released = _released(best, model, graphs, held_out)
     if released is not None and _error(released) * BETTER < _error(best):
         best = released  # the exponents are not the simple numbers that they were rounded to
@@ -88,11 +90,9 @@ def select(
 
 
 def _likeliest(front: Front, most: int) -> list[Candidate]:
-    rows = min(front.rows, 1000)
-    by_length = sorted(front, key=lambda c: description_length(c.expression, c.complexity, c.loss, rows))
-    chosen = dict.fromkeys([front.best(), *by_length])
-    variables = [c for c in chosen if c.expression.free_symbols]
-    return sorted((variables or list(chosen))[:most], key=lambda c: c.complexity)
+    ordered = sorted(front, key=front.length)
+    variable = [c for c in ordered if c.expression.free_symbols] or ordered
+    return sorted(variable[:most], key=lambda c: c.complexity)
 
 
 def _simplest_unbeaten(tried: Sequence[Refit]) -> Refit:
@@ -132,9 +132,8 @@ def _verdict(best: Refit, tried: Sequence[Refit], network_error: float, noise: f
     rivals = [
         other
         for other in tried
-        if other is not best
-        and _error(other) < EQUAL * error
-        and complexity(other.expression) <= complexity(best.expression) + 2
+        if _error(other) < EQUAL * error
+        and complexity(other.expression) <= complexity(best.expression)
         and not _same_form(other.template, best.template)
     ]
     if rivals:

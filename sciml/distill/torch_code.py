@@ -57,7 +57,7 @@ class _Printer(PythonCodePrinter):
     def _print_sign(self, expr):
         return f"sign({self._print(expr.args[0])})"
 
-    def _print_Pow(self, expr, **_):  # noqa: N802
+    def _print_Pow(self, expr, **_):
         base, exponent = expr.args
         if abs(exponent) == sympy.Rational(1, 2):
             return f"{'sqrt' if exponent > 0 else 'rsqrt'}({self._print(base)})"

@@ -21,19 +21,10 @@ from sciml.graph.fields import (
     check_range,
     check_specs,
     default_specs,
+    describe,
 )
 
-_PARTS = (
-    "edge_index",
-    "nodes",
-    "edges",
-    "globals",
-    "node_counts",
-    "edge_counts",
-    "senders",
-    "sender_counts",
-    "specs",
-)
+_PARTS = ("edge_index", *PLACES, "node_counts", "edge_counts", "sender_counts", "specs")
 
 
 class Graph:
@@ -85,8 +76,8 @@ class Graph:
             f"A Graph is frozen: use with_nodes, with_edges or with_globals to set {name!r}."
         )
 
-    def __reduce__(self) -> tuple[type[Graph], tuple[Any, ...]]:
-        return Graph, tuple(getattr(self, name) for name in _PARTS)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, ({name: getattr(self, name) for name in _PARTS},)
 
     def replace(self, **changes: Any) -> Graph:
         """Return a graph with these parts exchanged, unchecked; prefer `with_nodes` and its kin."""
@@ -186,6 +177,21 @@ class Graph:
         """Return a two-sided graph with these sender fields added or replaced."""
         return self._with("senders", _specs, values)
 
+    def without(self, place: Place, *names: str) -> Graph:
+        """Return a graph that lacks these fields; the last node field cannot go.
+
+        Raises:
+            ValueError: a field that is not there, or nothing left to count the nodes by.
+        """
+        fields = dict(getattr(self, place) or {})
+        for name in names:
+            if fields.pop(name, None) is None:
+                raise ValueError(f"There is no {place}.{name}; {place} has {', '.join(fields) or 'none'}.")
+        if place in ("nodes", "senders"):
+            check_length(place, fields)
+        specs = {key: spec for key, spec in self.specs.items() if key not in {(place, n) for n in names}}
+        return self.replace(**{place: fields}, specs=specs)
+
     def _with(self, place: Place, specs: Mapping[str, Spec] | None, values: Mapping[str, Tensor]) -> Graph:
         if place == "senders" and not self.two_sided:
             raise ValueError("The graph has one node set: use with_nodes, or create it with senders.")
@@ -282,24 +288,15 @@ class Graph:
         return vectors
 
     def __repr__(self) -> str:
-        def describe(place: Place) -> str:
-            values = getattr(self, place) or {}
-            parts = []
-            for name, value in values.items():
-                spec = self.spec(place, name)
-                notes = [spec.irreps or "", spec.unit, f"{spec.classes} classes" if spec.classes else ""]
-                note = ", ".join(n for n in notes if n)
-                parts.append(
-                    f"{name} {tuple(value.shape)} {str(value.dtype)[6:]}" + (f" [{note}]" if note else "")
-                )
-            return "; ".join(parts) or "-"
-
         sides = f"{self.num_senders} senders, " if self.two_sided else ""
         lines = [
             f"Graph: {self.num_graphs} graph{'s' * (self.num_graphs != 1)}, {sides}{self.num_nodes} nodes, "
             f"{self.num_edges} edges, on {self.device}"
         ]
-        lines += [f"  {place:8}{describe(place)}" for place in PLACES if getattr(self, place)]
+        for place in PLACES:
+            values = getattr(self, place) or {}
+            fields = [describe(name, value, self.spec(place, name)) for name, value in values.items()]
+            lines += [f"  {place:8}{'; '.join(fields)}"] * bool(fields)
         return "\n".join(lines)
 
     # ----------------------------------------------------------------- moving
@@ -382,6 +379,10 @@ def _ranges(counts: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     return torch.arange(len(moved), device=counts.device) - moved, offset
 
 
+def _restore(parts: dict[str, Any]) -> Graph:
+    return Graph(**parts)
+
+
 def _flatten(graph: Graph) -> tuple[list[Any], Any]:
     names = [name for name in _PARTS if name != "specs" and getattr(graph, name) is not None]
     return [getattr(graph, name) for name in names], (tuple(names), tuple(graph.specs.items()))
@@ -393,3 +394,4 @@ def _unflatten(values: Any, context: Any) -> Graph:
 
 
 pytree.register_pytree_node(Graph, _flatten, _unflatten, serialized_type_name="sciml.graph.Graph")
+torch.serialization.add_safe_globals([_restore, Spec])  # graphs load with torch.load(weights_only=True)

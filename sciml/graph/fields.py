@@ -54,6 +54,13 @@ def check_specs(specs: Specs, fields: Mapping[Place, Fields | None]) -> dict[tup
     return dict(specs)
 
 
+def describe(name: str, value: Tensor, spec: Spec) -> str:
+    """Show a field in a few words: name, shape, dtype, and what is known of its meaning."""
+    notes = [spec.irreps or "", spec.unit, f"{spec.classes} classes" if spec.classes else ""]
+    note = ", ".join(n for n in notes if n)
+    return f"{name} {tuple(value.shape)} {str(value.dtype)[6:]}" + (f" [{note}]" if note else "")
+
+
 def check_length(place: Place, values: Fields, length: int | None = None) -> int:
     """Return the common length of the first axes; it must be ``length`` where that is given."""
     if not values and length is None:
@@ -117,7 +124,7 @@ def check_same_fields(
     if set(a) != set(b):
         raise ValueError(
             f"Graph {number} and graph 0 differ in {place} fields {sorted(set(a) ^ set(b))}; "
-            "give both the same."
+            "give both the same (Graph.without drops a field)."
         )
     for name in a:
         this = (b[name].dtype, tuple(b[name].shape[1:]), specs_b.get((place, name), Spec()))

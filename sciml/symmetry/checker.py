@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -16,7 +17,7 @@ from sciml.symmetry.groups import GROUPS
 from sciml.symmetry.permutation import EdgeOrder, Permutation
 from sciml.symmetry.report import Report, Row
 
-Model = Callable[[Graph], Graph | Tensor]
+Model = Callable[[Graph], Graph | Tensor | Mapping[str, Tensor]]
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
@@ -27,15 +28,16 @@ class Symmetry:
 
     Attributes:
         groups: names in `GROUPS` or Group objects; the layer is equivariant under each.
-        output: what the output means where the layer returns a bare tensor; an invariant by default.
-        place: where a bare tensor belongs; found from its length if None.
+        output: what the output means where the layer returns a bare tensor, or by name where it returns
+            several; an invariant by default.
+        place: where bare tensors belong; found from their lengths if None.
 
     Raises:
         ValueError: an unknown name, or a group beside one that contains it.
     """
 
     groups: tuple[str | Group, ...] = ()
-    output: Spec = field(default_factory=Spec)
+    output: Spec | Mapping[str, Spec] = field(default_factory=Spec)
     place: Place | None = None
 
     def __post_init__(self) -> None:
@@ -72,9 +74,9 @@ def check(
     result equals the single ones, and the order of edges is irrelevant.
 
     Args:
-        model: Graph → Graph, whose new or changed fields are judged by their Specs, or Graph → Tensor,
-            taken for an invariant with one row per graph, node or edge unless ``symmetry`` says more.
-            A module is checked in evaluation mode.
+        model: Graph → Graph, whose new or changed fields are judged by their Specs, or Graph → Tensor (or
+            a dict of tensors), taken for invariants with one row per graph, node or edge unless
+            ``symmetry`` says more. A module is checked in evaluation mode.
         graph: an example, best without symmetry of its own (random positions, differing nodes).
         symmetry: what is to hold; names of groups suffice. By default ``model.symmetry``.
         samples: elements drawn from each group.
@@ -85,11 +87,13 @@ def check(
     Raises:
         ValueError: no symmetry is declared, the model changes no field, or the graph has nothing for a
             group to act on.
-        TypeError: the model returns something else than a graph or a tensor.
+        TypeError: the model returns something else than a graph, a tensor or a dict of tensors.
     """
+    if not isinstance(graph, Graph):
+        raise TypeError(f"The example must be a Graph (see sciml.builders), not {type(graph).__name__}.")
     symmetry = _declared(model, symmetry)
     name = getattr(model, "__name__", type(model).__name__)
-    with _evaluating(model):
+    with _evaluating(model), torch.enable_grad():  # a model may derive forces by itself
         run = _Run(model, graph.detach(), symmetry, tolerance)
         rows = [row for group in symmetry.resolved for row in run.group(group, samples, _seeded(seed))]
         rows += run.group(EdgeOrder(), samples, _seeded(seed), look_outside=False)
@@ -116,15 +120,21 @@ class _Run:
         )
 
     def evaluate(self, graph: Graph) -> Graph:
-        """Return f(graph) as a graph, a bare tensor as its field ``output``."""
+        """Return f(graph) as a graph, a bare tensor as its field ``output``, a dict as fields by name."""
         result = self.model(graph)
         if isinstance(result, Graph):
             return result.detach()
-        if not isinstance(result, Tensor):
-            raise TypeError(f"The model must return a Graph or a Tensor, not {type(result).__name__}.")
-        place = self.symmetry.place or _place_of(result, graph)
-        specs = {"output": self.symmetry.output}
-        return getattr(graph, f"with_{place}")(specs, output=result.detach())
+        meaning = self.symmetry.output
+        values = {"output": result} if isinstance(result, Tensor) else result
+        if not isinstance(values, Mapping) or not all(isinstance(v, Tensor) for v in values.values()):
+            raise TypeError(
+                f"The model must return a Graph, a Tensor or a dict of tensors, not {type(result).__name__}."
+            )
+        for name, value in values.items():
+            place = self.symmetry.place or _place_of(value, graph)
+            spec = meaning if isinstance(meaning, Spec) else meaning.get(name, Spec())
+            graph = getattr(graph, f"with_{place}")({name: spec}, **{name: value.detach()})
+        return graph
 
     def group(
         self, group: Group, samples: int, generator: Generator, look_outside: bool = True
@@ -141,7 +151,7 @@ class _Run:
                     worst[key] = (error, element)
         changes, outside, blind = self.outside(group, generator) if look_outside else ({}, "", "")
         for key, (error, element) in worst.items():
-            problem = "" if error <= self.tolerance else f"not equivariant (error {error:.1e})"
+            problem = "" if error <= self.tolerance else _fault("not equivariant", error)
             yield Row(group.name, ".".join(key), error, changes.get(key), outside, element, problem or blind)
 
     def outside(self, group: Group, generator: Generator) -> tuple[dict[tuple[Place, str], float], str, str]:
@@ -164,7 +174,7 @@ class _Run:
             together = batch([self.graph, altered])
         single = batch([self.evaluate(part) for part in unbatch(together)])
         for key, error in self.differences(self.evaluate(together), single).items():
-            problem = "" if error <= self.tolerance else f"batched and single results differ by {error:.1e}"
+            problem = "" if error <= self.tolerance else _fault("batched and single results differ", error)
             yield Row("batch", ".".join(key), error, problem=problem)
 
     def differences(self, actual: Graph, expected: Graph) -> dict[tuple[Place, str], float]:
@@ -218,8 +228,18 @@ def _changed_fields(graph: Graph, output: Graph) -> list[tuple[Place, str]]:
         (place, name)
         for place in PLACES
         for name, value in (getattr(output, place) or {}).items()
-        if (old := (getattr(graph, place) or {}).get(name)) is None or not torch.equal(old, value)
+        if not _identical((getattr(graph, place) or {}).get(name), value)
     ]
+
+
+def _identical(old: Tensor | None, new: Tensor) -> bool:
+    if old is None or old.shape != new.shape or old.dtype != new.dtype:
+        return False
+    return torch.allclose(old, new, rtol=0, atol=0, equal_nan=True)
+
+
+def _fault(what: str, error: float) -> str:
+    return f"{what} (error {error:.1e})" if math.isfinite(error) else "the output is not finite, or misshapen"
 
 
 def _place_of(result: Tensor, graph: Graph) -> Place:

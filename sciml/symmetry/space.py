@@ -78,7 +78,11 @@ class Rotation:
     def outside(self, graph: Graph, generator: Generator) -> Iterator[Outside]:
         """Reflect."""
         mirror = _orthogonal(graph, generator, determinant=-1)
-        yield Outside("mirror image", self.act(mirror, graph), lambda output: self.act(mirror, output))
+        yield Outside(
+            "mirror image; if that holds too, declare O",
+            self.act(mirror, graph),
+            lambda output: self.act(mirror, output),
+        )
 
 
 class Orthogonal(Rotation):

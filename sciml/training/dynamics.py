@@ -21,7 +21,7 @@ from sciml.builders import particle_graph
 from sciml.datasets.trajectories import Trajectories
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
-from sciml.physics.momentum import momentum_closure
+from sciml.physics.momentum import MomentumClosure, momentum_closure
 from sciml.training.data import GraphData
 from sciml.training.run import AtomicCheckpoints, load_checkpoint
 from sciml.training.stages import Stage
@@ -40,6 +40,8 @@ class DynamicsData:
         held_out: frames of the part that nothing was fitted to.
         past, future: the two parts.
         noise: relative error of the accelerations (median over particles), zero if unknown.
+        closure: masses from momentum conservation, None where masses are given.
+        distinct: whether every simulation has particles of its own, with masses of their own.
     """
 
     train: Graph
@@ -48,19 +50,28 @@ class DynamicsData:
     past: Trajectories
     future: Trajectories
     noise: float
+    closure: MomentumClosure | None
+    distinct: bool = False
 
     @property
     def arguments(self) -> dict[str, Any]:
         """What an `InteractionNetwork` must know of the data."""
         given = [name for name, value in self.past.properties.items() if value.dtype.kind in "fiu"]
-        return {"dim": self.past.shape[3], "particles": self.past.shape[2], "given": given}
+        return {"dim": self.past.shape[3], "particles": len(self.names), "given": given}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the particles, by their label."""
+        if not self.distinct:
+            return self.past.names
+        return tuple(f"{name} ({s})" for s in range(self.past.shape[0]) for name in self.past.names)
 
 
 def dynamics_data(
     trajectories: Trajectories,
     *,
     train: float = 0.8,
-    split: str = "auto",
+    by: str = "auto",
     frames: int = 150,
     fit_frames: int = 4000,
     held_out_frames: int = 200,
@@ -74,19 +85,24 @@ def dynamics_data(
     Args:
         trajectories: accelerations are estimated where they are missing.
         train: share that is learned from.
-        split: by ``time`` or by ``simulation`` (see `Trajectories.split`).
+        by: ``time`` or ``simulation``, which part is kept back (see `Trajectories.split`).
         frames, fit_frames, held_out_frames: at most so many frames for each purpose.
         edges: ``all`` pairs, ``cutoff`` or ``knn``.
         cutoff, k: of those.
         seed: of the draw of training frames.
     """
-    past, future = trajectories.with_accelerations().split(train, by=split)
+    trajectories = trajectories.with_accelerations()
+    closure = None if "mass" in trajectories.properties else _closure(trajectories)
+    distinct = closure is not None and not closure.shared
+    if distinct and by == "simulation":
+        raise ValueError("The masses differ between simulations, so none can be kept back: split by time.")
+    past, future = trajectories.split(train, by="time" if distinct else by)
     rng = np.random.default_rng(seed)
     total = past.shape[0] * past.shape[1]
     drawn = np.sort(rng.choice(total, size=min(frames, total), replace=False))
 
     def build(part: Trajectories, chosen: np.ndarray) -> Graph:
-        return frames_to_graph(part, chosen, edges=edges, cutoff=cutoff, k=k)
+        return frames_to_graph(part, chosen, edges=edges, cutoff=cutoff, k=k, distinct=distinct)
 
     noise = 0.0
     if past.acceleration_error is not None and past.acceleration is not None:
@@ -100,6 +116,15 @@ def dynamics_data(
         past=past,
         future=future,
         noise=noise,
+        closure=closure,
+        distinct=distinct,
+    )
+
+
+def _closure(trajectories: Trajectories) -> MomentumClosure:
+    assert trajectories.acceleration is not None
+    return momentum_closure(
+        trajectories.acceleration, trajectories.acceleration_error, names=trajectories.names
     )
 
 
@@ -114,6 +139,7 @@ def frames_to_graph(
     edges: str = "all",
     cutoff: float | None = None,
     k: int | None = None,
+    distinct: bool = False,
 ) -> Graph:
     """Build graphs of chosen frames, numbered through all simulations in order.
 
@@ -125,7 +151,8 @@ def frames_to_graph(
     def frames(array: Float[np.ndarray, "simulations time particles dim"]) -> np.ndarray:
         return array.reshape(simulations * times, particles, dim)[chosen]
 
-    nodes = {"particle": np.tile(np.arange(particles), (len(chosen), 1))}
+    label = np.tile(np.arange(particles), (len(chosen), 1))
+    nodes = {"particle": label + distinct * particles * simulation[:, None]}
     for name in ("velocity", "acceleration"):
         value = getattr(trajectories, name)
         if value is not None:
@@ -153,18 +180,15 @@ def initialize(model: InteractionNetwork, data: DynamicsData) -> str:
     model.to(torch.float64)
     words = "no hidden properties"
     if "mass" in model.hidden.names:
-        acceleration = data.past.acceleration
-        assert acceleration is not None
-        closure = momentum_closure(acceleration)
-        if closure.holds:
-            masses = torch.as_tensor(closure.masses)
-            model.hidden.set("mass", masses, torch.as_tensor(closure.standard_errors))
-            words = f"masses from momentum closure, relative to {data.past.names[closure.reference]}"
+        closure = data.closure
+        if closure is not None and closure.holds:
+            masses, errors = closure.positive().reshape(-1), closure.standard_error.reshape(-1)
+            model.hidden.set("mass", torch.as_tensor(masses), torch.as_tensor(errors))
+            words = f"masses from momentum alone, relative to {closure.reference}"
         else:
             model.hidden.raw["mass"].requires_grad_(True)
-            words = (
-                f"momentum does not close ({closure.residual:.1%} is left over): equal masses, to be learned"
-            )
+            why = closure.reason if closure is not None else "no accelerations to close"
+            words = f"equal masses, to be learned, since momentum does not give them: {why}"
     model.fit_statistics(data.train)
     log.info("start: %s", words)
     return words

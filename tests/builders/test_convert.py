@@ -204,7 +204,7 @@ def test_ase_velocities_are_in_angstrom_per_femtosecond():
     atoms.set_velocities([[speed, 0, 0]])
     graph = from_ase(atoms)
     assert float(graph.nodes["velocity"][0, 0]) == pytest.approx(432.8e-5, rel=1e-3)  # 432.8 m/s
-    assert graph.spec("nodes", "velocity").unit == "angstrom/femtosecond"
+    assert graph.spec("nodes", "velocity").unit == "angstrom/fs"
 
 
 def test_ase_results_of_a_calculation_are_kept():
@@ -227,6 +227,17 @@ def test_ase_structures_batch_and_turn():
     graph = graph.with_nodes(pos=graph.nodes["pos"] + 0.2 * torch.randn(graph.num_nodes, 3).double())
     lengths = lambda graph: graph.with_edges(length=graph.edge_vectors().norm(dim=-1))
     check(lengths, graph, symmetry=("S", "T", "O", "images")).raise_if_failed()
+
+
+def test_ase_fields_can_be_chosen():
+    atoms = molecule("O2")  # carries magnetic moments, which water does not
+    atoms.info["temperature"] = 300.0
+    graph = from_ase(atoms, fields=["mass"])
+    assert set(graph.nodes) == {"pos", "number", "mass"}
+    assert not graph.globals
+    assert batch([graph, from_ase(molecule("H2O"), fields=["mass"])]).num_nodes == 5
+    with pytest.raises(ValueError, match=r"no \['dipole'\]; they have \['pos'"):
+        from_ase(atoms, fields=["dipole"])
 
 
 def test_ase_refuses_what_atoms_cannot_be(caplog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ SPECS: dict[tuple[Place, str], Spec] = {
     ("nodes", "number"): Spec(classes=119),
     ("nodes", "mass"): Spec(unit="dalton"),
     ("nodes", "charge"): Spec(unit="elementary_charge"),
-    ("nodes", "velocity"): Spec("1o", f"{ANGSTROM}/femtosecond"),
+    ("nodes", "velocity"): Spec("1o", f"{ANGSTROM}/fs"),
     ("nodes", "forces"): Spec("1o", f"eV/{ANGSTROM}"),
     ("globals", "cell"): Spec(CELL.irreps, ANGSTROM),
     ("globals", "energy"): Spec("0e", "eV"),
@@ -31,7 +32,11 @@ OWN_NAMES = {"numbers", "positions", "masses", "initial_charges", "momenta"}  # 
 
 
 def from_ase(
-    atoms: Atoms, cutoff: float | None = None, *, dtype: torch.dtype | None = torch.float64
+    atoms: Atoms,
+    cutoff: float | None = None,
+    *,
+    fields: Sequence[str] | None = None,
+    dtype: torch.dtype | None = torch.float64,
 ) -> Graph:
     """Return a Graph of atoms, with edges between all pairs closer than the cutoff, if one is given.
 
@@ -44,10 +49,13 @@ def from_ase(
     Args:
         atoms: the structure.
         cutoff: in Å; None makes no edges. Periodic images are neighbours too (found by vesin).
+        fields: names of node and graph fields to keep beside ``pos``, ``number``, ``cell`` and ``pbc``;
+            all if None. Structures that are to share a batch need the same.
         dtype: of the floating-point fields.
 
     Raises:
-        ValueError: a cutoff that is not positive, positions or cell that are not finite.
+        ValueError: a cutoff that is not positive, positions or cell that are not finite, a name in
+            ``fields`` that the atoms do not have.
     """
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell).all()):
         raise ValueError("Positions or cell of the atoms are not finite.")
@@ -66,14 +74,20 @@ def from_ase(
     if "forces" in results:
         nodes["forces"] = results["forces"]
 
+    if fields is not None:
+        if missing := set(fields) - set(nodes) - set(graphs):
+            raise ValueError(f"The atoms have no {sorted(missing)}; they have {[*nodes, *graphs]}.")
+        keep = {"pos", "number", "cell", "pbc", *fields}
+        nodes, graphs = ({n: v for n, v in part.items() if n in keep} for part in (nodes, graphs))
+
     edge_index, shift = _neighbours(atoms, cutoff)
-    fields: dict[str, Any] = {
+    tensors: dict[str, Any] = {
         "nodes": _tensors(nodes),
         "edges": {"shift": shift} if periodic else {},
         "globals": _tensors(graphs),
     }
-    specs = {key: spec for key, spec in SPECS.items() if key[1] in fields[key[0]]}
-    graph = Graph.create(edge_index, **fields, specs=specs)
+    specs = {key: spec for key, spec in SPECS.items() if key[1] in tensors[key[0]]}
+    graph = Graph.create(edge_index, **tensors, specs=specs)
     return graph if dtype is None else graph.to(dtype)
 
 

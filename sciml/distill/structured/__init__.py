@@ -1,5 +1,5 @@
 """The embedded search: structured families of laws, solved by linear algebra."""
 
-from sciml.distill.structured.search import search
+from sciml.distill.structured.engine import search
 
 __all__ = ["search"]

@@ -62,8 +62,10 @@ class Atoms:
 
     def cost(self, powers: Float[np.ndarray, "monomials atoms"]) -> Float[np.ndarray, "monomials"]:
         """Count the nodes that each monomial adds to a product."""
-        table = np.vectorize(nodes, otypes=[float])(powers)
-        return table.sum(1) + (powers != 0) @ np.array(self.extra, float)
+        size = np.abs(powers)
+        common = np.where(size == 1, 2.0, np.where((size == 2) | (size == 0.5), 3.0, 4.0))
+        used = powers != 0
+        return np.where(used, common, 0).sum(1) + used @ np.array(self.extra, float)
 
     def expression(self, powers: Float[np.ndarray, "atoms"]) -> sympy.Expr:
         """Return a monomial as an expression with exact exponents."""
@@ -96,6 +98,10 @@ def atoms(table: Table, active: Sequence[int]) -> Atoms:
     for e, x in zip(s, X.T, strict=True):
         if 0.5 < np.ptp(x) < 100:
             composites += [(sympy.cos(e), np.cos(x), 1), (sympy.sin(e), np.sin(x), 1)]
+            composites.append((1 - sympy.cos(e), 1 - np.cos(x), 3))
+    for e, x in zip(s, X.T, strict=True):
+        if x.min() < 0 < x.max():
+            composites.append((sympy.Abs(e), np.abs(x), 1))
     composites = [c for c in composites if np.ptp(c[1]) > 1e-9]
     found += composites
     expressions, values, extra = zip(*found, strict=True)

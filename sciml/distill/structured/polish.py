@@ -1,6 +1,6 @@
 """From a proposal to a formula: constants refitted, terms pruned, exponents and constants simplified.
 
-Every change must shorten the description: rows/2·log(loss) + log(10)·nodes + log(rows)/2 per constant.
+Every change must shorten the description (`sciml.distill.front.description_length`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import numpy as np
 import sympy
 
 from sciml.distill.expression import complexity
+from sciml.distill.front import FLOOR, description_length
 from sciml.distill.structured.numeric import Fit
-from sciml.distill.structured.subsets import FLOOR, NODE
+from sciml.distill.structured.subsets import NODE
 from sciml.distill.structured.table import Table
 
 LARGEST = 60  # nodes
@@ -28,49 +29,68 @@ class Polished:
     length: float
 
 
-def describe(expression: sympy.Expr, loss: float, rows: int) -> float:
-    """Return the description length in nats."""
-    constants = sum(e.is_Float for e in sympy.preorder_traversal(expression))
-    return rows / 2 * np.log(max(loss, FLOOR)) + NODE * complexity(expression) + constants * np.log(rows) / 2
-
-
-def fit(expression: sympy.Expr, table: Table) -> Polished | None:
+def fit(
+    expression: sympy.Expr, table: Table, iterations: int = 30, hopeless: float = np.inf
+) -> Polished | None:
     """Refit the constants; None if the formula is undefined on the data or too large."""
     if expression.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I) or complexity(expression) > LARGEST:
         return None
-    bound = Fit(expression, table.symbols, table.X, table.y, table.weights)
-    loss = bound.refit()
+    try:
+        bound = Fit(expression, table.symbols, table.X, table.y, table.weights)
+    except ValueError:  # a root of a negative number
+        return None
+    loss = bound.refit(iterations, hopeless=hopeless)
     if not np.isfinite(loss):
         return None
     found = bound.expression()
-    return Polished(found, loss, describe(found, loss, len(table)))
+    return Polished(found, loss, description_length(found, complexity(found), loss, len(table)))
 
 
-def polish(start: Polished, table: Table) -> Polished:
-    """Apply the simplifications that shorten the description until none does."""
-    best = start
-    for step in (_without_term, _rounded_exponent, _without_term, _plain_constant):
+def polish(start: Polished, table: Table) -> list[Polished]:
+    """Apply the simplifications that shorten the description until none does.
+
+    Returns:
+        All formulas that were fitted, the shortest description first.
+    """
+    best, tried = start, [start]
+    for step in (_without_part, _rounded_exponent, _without_part, _common_factor, _plain_constant):
         changed = True
         while changed:
             changed = False
             for trial in step(best.expression):
-                new = fit(trial, table)
-                if new is not None and new.length < best.length:
-                    best, changed = new, True
-                    break
-    return best
+                # a simpler formula may leave more over, by what its missing nodes are worth
+                spared = NODE * (complexity(best.expression) - complexity(trial)) + 20
+                hopeless = 2 * best.loss * np.exp(2 * max(spared, 0) / len(table)) + FLOOR
+                new = fit(trial, table, 12, hopeless)
+                if new is not None:
+                    tried.append(new)
+                    if new.length < best.length:
+                        best, changed = new, True
+                        break
+    return sorted(tried, key=lambda p: p.length)
 
 
-def _without_term(e: sympy.Expr) -> Iterator[sympy.Expr]:
-    """Yield the formula without one term of one sum."""
-    for node in e.atoms(sympy.Add):
+def _without_part(e: sympy.Expr) -> Iterator[sympy.Expr]:
+    """Yield the formula without one term of a sum, or without one factor that has a constant inside."""
+    for node in sorted(e.atoms(sympy.Add), key=sympy.default_sort_key):
         for term in node.args:
             yield e.xreplace({node: node - term})
+    for node in sorted(e.atoms(sympy.Mul), key=sympy.default_sort_key):
+        for factor in node.args:
+            if factor.args and factor.atoms(sympy.Float):
+                yield e.xreplace({node: node / factor})
+
+
+def _common_factor(e: sympy.Expr) -> Iterator[sympy.Expr]:
+    """Yield the formula with common factors of sums taken out."""
+    factored = sympy.factor_terms(e)
+    if complexity(factored) < complexity(e):
+        yield factored
 
 
 def _rounded_exponent(e: sympy.Expr) -> Iterator[sympy.Expr]:
     """Yield the formula with one real exponent replaced by a simple fraction near it."""
-    for node in e.atoms(sympy.Pow):
+    for node in sorted(e.atoms(sympy.Pow), key=sympy.default_sort_key):
         if node.exp.is_Float:
             for d in (1, 2, 3):
                 near = sympy.Rational(round(float(node.exp) * d), d)

@@ -11,12 +11,13 @@ cost nothing extra; they are rounded only where the data's error allows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import sympy
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from sciml.distill.structured import subsets
 from sciml.distill.structured.monomials import Atoms, enumerate_powers
@@ -28,42 +29,62 @@ class Kind:
     """A composite factor g(z) of z = c·u.
 
     Attributes:
-        log: logarithm of its magnitude.
+        value: g.
         expression: g as an expression of z.
         nodes: of the function itself.
         scales: values of c to try.
         budget: most nodes of u.
     """
 
-    log: Callable[[np.ndarray], np.ndarray]
+    value: Callable[[np.ndarray], np.ndarray]
     expression: Callable[[sympy.Expr], sympy.Expr]
     nodes: int
     scales: tuple[float, ...]
     budget: float
+
+    @property
+    def exponential(self) -> bool:
+        """Whether g is exp, whose power is a constant within it."""
+        return self.expression is sympy.exp
 
 
 def _log(values: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(np.abs(values), 1e-200))
 
 
-_SIMPLE = (1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 1 / 3, -1 / 3, 3.0, -3.0, 0.25, -0.25, 4.0, -4.0)
+def _exp(z: np.ndarray) -> np.ndarray:
+    return np.exp(np.clip(z, -300, 300))
+
+
+def _shifted_exponential(a: float) -> Kind:
+    scales = tuple(s * b for b in np.geomspace(0.3, 4, 14) for s in (1, -1))
+    return Kind(lambda z: 1 + a * _exp(z), lambda z: 1 + sympy.Float(a) * sympy.exp(z), 5, scales, 2)
+
+
+_SIMPLE = (0.5, -0.5, 2.0, -2.0, 1 / 3, -1 / 3, 3.0, -3.0, 0.25, -0.25, 4.0, -4.0)
 _FINE = tuple(s * c for c in np.geomspace(0.02, 50, 28) for s in (1, -1))
+_WAVES = tuple(np.geomspace(0.4, 8, 24))
 KINDS = (
-    Kind(lambda z: z, sympy.exp, 1, (1.0,), 16),
-    Kind(lambda z: _log(1 + z), lambda z: 1 + z, 2, (1.0, -1.0), 14),
-    Kind(lambda z: _log(1 + z), lambda z: 1 + z, 2, _SIMPLE[2:], 8),
-    Kind(lambda z: _log(1 + z), lambda z: 1 + z, 2, _FINE, 3),
-    Kind(lambda z: _log(_log(z)), sympy.log, 1, (1.0,), 9),
-    Kind(lambda z: _log(np.sin(z)), sympy.sin, 1, (1.0, 0.5, 2.0), 9),
-    Kind(lambda z: _log(np.cos(z)), sympy.cos, 1, (1.0, 0.5, 2.0), 7),
-    Kind(lambda z: _log(np.tanh(z)), sympy.tanh, 1, (1.0, 0.5), 11),
-    Kind(lambda z: _log(np.cosh(np.clip(z, -300, 300))), sympy.cosh, 1, (1.0, 0.5), 11),
-    Kind(lambda z: _log(np.expm1(np.clip(z, -300, 300))), lambda z: sympy.exp(z) - 1, 3, (1.0, -1.0), 11),
-    Kind(lambda z: _log(np.expm1(np.clip(z, -300, 300))), lambda z: sympy.exp(z) - 1, 3, (0.5, -0.5, 2, -2, 0.25, 4), 7),
-    Kind(lambda z: np.logaddexp(0, z), lambda z: sympy.exp(z) + 1, 3, (1.0, -1.0), 11),
-    Kind(lambda z: _log(1 + np.cos(z)), lambda z: 1 + sympy.cos(z), 3, (1.0,), 5),
-    Kind(lambda z: _log(1 - np.cos(z)), lambda z: 1 - sympy.cos(z), 3, (1.0,), 5),
-)  # fmt: skip
+    Kind(_exp, sympy.exp, 1, (1.0,), 16),
+    Kind(lambda z: 1 + z, lambda z: 1 + z, 2, (1.0, -1.0), 14),
+    Kind(lambda z: 1 + z, lambda z: 1 + z, 2, _SIMPLE, 8),
+    Kind(lambda z: 1 + z, lambda z: 1 + z, 2, _FINE, 3),
+    Kind(_log, sympy.log, 1, (1.0,), 9),
+    Kind(np.sin, sympy.sin, 1, (1.0, 0.5, 2.0), 9),
+    Kind(np.cos, sympy.cos, 1, (1.0, 0.5, 2.0), 7),
+    Kind(np.tanh, sympy.tanh, 1, (1.0, 0.5), 11),
+    Kind(lambda z: np.cosh(np.clip(z, -300, 300)), sympy.cosh, 1, (1.0, 0.5), 11),
+    Kind(lambda z: _exp(z) - 1, lambda z: sympy.exp(z) - 1, 3, (1.0, -1.0), 11),
+    Kind(lambda z: _exp(z) - 1, lambda z: sympy.exp(z) - 1, 3, (0.5, -0.5, 2.0, -2.0, 0.25, 4.0), 7),
+    Kind(lambda z: _exp(z) + 1, lambda z: sympy.exp(z) + 1, 3, (1.0, -1.0), 11),
+    Kind(lambda z: 1 + np.cos(z), lambda z: 1 + sympy.cos(z), 3, (1.0,), 5),
+    Kind(lambda z: 1 - np.cos(z), lambda z: 1 - sympy.cos(z), 3, (1.0,), 5),
+    Kind(lambda z: 1 + np.cos(z), lambda z: 1 + sympy.cos(z), 3, _WAVES, 2),
+    Kind(lambda z: 1 - np.cos(z), lambda z: 1 - sympy.cos(z), 3, _WAVES, 2),
+    Kind(np.sin, sympy.sin, 1, _WAVES, 2),
+    Kind(np.cos, sympy.cos, 1, _WAVES, 2),
+    *(_shifted_exponential(s * a) for a in np.geomspace(0.1, 30, 12) for s in (1, -1)),
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +97,7 @@ class Factors:
     scale: np.ndarray
     cost: np.ndarray
     logs: Float[np.ndarray, "factors rows"]
+    signed: Bool[np.ndarray, "factors"]
 
     def expression(self, k: int, power: float) -> sympy.Expr:
         """Return factor ``k`` to a power; a Float stands for a constant that may be refitted."""
@@ -83,7 +105,7 @@ class Factors:
         if self.kind[k] < 0:
             return u ** _number(power)
         kind = KINDS[self.kind[k]]
-        if kind.expression is sympy.exp:
+        if kind.exponential:
             return sympy.exp(sympy.Float(power) * u)
         return kind.expression(sympy.Float(self.scale[k]) * u) ** _number(power)
 
@@ -94,22 +116,33 @@ def _number(power: float) -> sympy.Expr:
 
 
 def factors(atoms: Atoms, limit: int) -> Factors:
-    """Build the composite factors on the atoms' rows: derived atoms themselves, then each kind over its monomials."""
+    """Build the composite factors on the atoms' rows: derived atoms themselves, then each kind over its monomials.
+
+    Args:
+        atoms: what monomials are made of.
+        limit: most factors of one kind, the cheapest; and most monomials of variables.
+    """
     u = _arguments(atoms, limit)
     cost = atoms.cost(u)
+    order = np.argsort(cost, kind="stable")
+    u, cost = u[order], cost[order]
     values = atoms.monomials(u)
-    derived = np.eye(u.shape[1])[atoms.variables :]
-    blocks = [(derived, np.full(len(derived), -1), np.ones(len(derived)), atoms.cost(derived), atoms.logs.T[atoms.variables :])]
+    n = atoms.variables
+    derived = np.eye(u.shape[1])[n:]
+    one, negative = np.ones(len(derived)), atoms.negative[:, n:].any(0)
+    blocks = [(derived, -one.astype(int), one, atoms.cost(derived), atoms.logs.T[n:], negative)]
     for number, kind in enumerate(KINDS):
-        fits = np.flatnonzero(cost <= kind.budget)
+        fits = np.flatnonzero(cost <= kind.budget)[: 2 * limit // (1 + len(kind.scales))]
         for c in kind.scales:
             with np.errstate(all="ignore"):
-                logs = kind.log(c * values[fits])
-            full = kind.nodes + cost[fits] - 1 + 2 * (c not in (1.0, -1.0)) + 1
-            blocks.append((u[fits], np.full(len(fits), number), np.full(len(fits), c), full, logs))
-    powers, kinds, scale, nodes, logs = (np.concatenate(part) for part in zip(*blocks, strict=True))
+                z = c * values[fits]
+                g = kind.value(z)
+                logs = z if kind.exponential else _log(g)
+            nodes = kind.nodes + cost[fits] + 2 * (c not in (1.0, -1.0))
+            blocks.append((u[fits], np.full(len(fits), number), np.full(len(fits), c), nodes, logs, (g < 0).any(1)))
+    powers, kinds, scale, nodes, logs, signed = (np.concatenate(part) for part in zip(*blocks, strict=True))
     good = np.isfinite(logs).all(1) & (np.abs(logs).max(1) < 400) & (np.ptp(logs, axis=1) > 1e-6)
-    return Factors(atoms, powers[good], kinds[good], scale[good], nodes[good], logs[good])
+    return Factors(atoms, powers[good], kinds[good], scale[good], nodes[good], logs[good], signed[good])
 
 
 def _arguments(atoms: Atoms, limit: int) -> np.ndarray:
@@ -117,11 +150,13 @@ def _arguments(atoms: Atoms, limit: int) -> np.ndarray:
     v, total = atoms.variables, len(atoms.expressions)
     plain = enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5), 6, 15, limit)[1:]
     few = enumerate_powers(v, (1, -1, 2, -2), 2, 5, 200)
+    several = enumerate_powers(v, (1, -1), 4, 8, 400)
     rows = [np.hstack([plain, np.zeros((len(plain), total - v))])]
     for a in range(v, total):
         for p in (1, 2, -1):
-            block = np.zeros((len(few), total))
-            block[:, :v] = few
+            with_ = several if atoms.extra[a] <= 1 and p == 1 else few
+            block = np.zeros((len(with_), total))
+            block[:, :v] = with_
             block[:, a] = p
             rows.append(block)
     u = np.concatenate(rows)
@@ -135,8 +170,10 @@ def propose(table: Table, found: Factors, depth: int = 3, keep: int = 40) -> lis
     """
     absolute = table.weights * table.y**2
     relative = np.where(table.y == 0, 0.0, 1.0)
-    out = [p for w in (absolute, relative) for p in _propose(table, found, w / w.mean(), depth, keep)]
-    return sorted(out, key=lambda p: p[0])
+    same = np.std(absolute) < 0.05 * np.mean(absolute)
+    noises = [absolute] if same else [absolute, relative]
+    ways = [_propose(table, found, w / w.mean(), depth, keep) for w in noises]
+    return [p for turn in itertools.zip_longest(*ways) for p in turn if p is not None]
 
 
 def _propose(
@@ -150,17 +187,18 @@ def _propose(
     problem = subsets.Subsets(found.logs, target, w, found.cost, always=base)
     out = []
     for _, chosen in problem.best(depth, keep, term=1):
-        exponential = [found.kind[k] >= 0 and KINDS[found.kind[k]].expression is sympy.exp for k in chosen]
+        exponential = [found.kind[k] >= 0 and KINDS[found.kind[k]].exponential for k in chosen]
         more = [() if e else (1, 2, 3) for e in exponential]
+        forced = np.r_[signed, [bool(found.signed[k]) and not e for k, e in zip(chosen, exponential, strict=True)]]
         columns = np.column_stack([base, *(found.logs[k].astype(float) for k in chosen)])
         value, rss, real = subsets.round_powers(columns, target, w, grids + more)
-        powers = value[1 : n + 1]
-        rounded = np.where(signed, np.round(powers), powers)
-        nodes = atoms.cost(np.pad(rounded, (0, len(atoms.expressions) - n))[None])[0]
+        # what changes sign has no fractional power
+        powers = np.where(forced, np.round(value[1:]), value[1:])
+        nodes = atoms.cost(np.pad(powers[:n], (0, len(atoms.expressions) - n))[None])[0]
         nodes += found.cost[list(chosen)].sum() + len(chosen) + real * np.log(len(table)) / 2 / subsets.NODE
         expression = sympy.Mul(
-            *(x ** _number(p) for x, p in zip(atoms.expressions, rounded, strict=False) if p),
-            *(found.expression(k, q) for k, q in zip(chosen, value[n + 1 :], strict=True) if q),
+            *(x ** _number(p) for x, p in zip(atoms.expressions, powers[:n], strict=False) if p),
+            *(found.expression(k, q) for k, q in zip(chosen, powers[n:], strict=True) if q),
         )
         size = sympy.Float(np.exp(np.clip(value[0], -300, 300)))
         out.append((float(problem.length(rss, nodes)), size * expression))

@@ -5,13 +5,15 @@ Every pair is scored from one Gram matrix; larger sets grow from the best pairs 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float
 
+from sciml.distill.front import FLOOR
+
 NODE = float(np.log(10.0))  # description length of one node of a formula
-FLOOR = 1e-24  # relative mean squares below are rounding errors
 
 Chosen = tuple[int, ...]
 
@@ -50,6 +52,8 @@ class Subsets:
         self.t, self.cost = t, cost + np.where(usable, 0, 1e6)
         self.b = (self.F @ t.astype(np.float32)).astype(float)
         self.tt = float(t @ t)
+        self.term = 0.0
+        self._gram: tuple[np.ndarray, np.ndarray] | None = None
 
     def length(self, rss: np.ndarray, cost: np.ndarray) -> np.ndarray:
         """Return the description length in nats of a residual sum of squares and a number of nodes."""
@@ -68,11 +72,13 @@ class Subsets:
     def best(self, depth: int, keep: int, term: float = 0.0, small: int = 0) -> list[tuple[float, Chosen]]:
         """Return the ``keep`` best sets of each size up to ``depth``, as (description length, set).
 
+        The sizes take turns, the best of each first: a small set is refitted with better constants later.
+
         Args:
             depth: most columns in a set.
             keep: sets returned per size.
             term: nodes that a column costs beside its own (an operation, a constant).
-            small: number of cheapest columns whose triples are all tried.
+            small: number of likely columns whose triples are all tried.
         """
         self.term = term
         sizes: list[list[tuple[float, Chosen]]] = [[(float(self.length(self.tt, 0.0)), ())]]
@@ -80,18 +86,30 @@ class Subsets:
         order = np.argsort(singles, kind="stable")[:keep]
         sizes.append(self._rank((int(k),) for k in order))
         if depth >= 2 and len(self.cost) >= 2:
-            pairs = self._rank(self._pairs(singles, 10 * keep))
-            sizes.append(pairs[:keep])
+            seeds = [s for _, s in sizes[1][:24]]
+            pairs = self._rank([*self._pairs(self._likely(singles, 3000), 10 * keep), *self._grow(seeds, 8)])
+            sizes.append(pairs)
+            beam = pairs[:40] + sizes[1][:4]
+            more: list[Chosen] = []
             if small and depth >= 3:
-                sizes[-1] = pairs[: keep // 2] + self._rank(self._triples(small))[: keep // 2]
-            beam = pairs[:12] + sizes[1][:2]
-            for _ in range(3, depth + 1):
-                beam = self._rank(s for _, chosen in beam for s in self._grow(chosen, 6))[:10]
+                more = self._triples(self._likely(singles, small), 2)
+                likely = self._likely(singles, 1200)
+                for _, given in [*sizes[1][:6], *pairs[:6]]:
+                    more += self._pairs(likely, 20, given)
+                sizes.append(self._rank(more))
+            for size in range(3, depth + 1):
+                grown = self._rank(self._grow([s for _, s in beam if s], 6))
+                beam = sorted([*grown, *(m for m in sizes[3 if small else 0] if len(m[1]) == size)])[:20]
                 sizes.append(beam)
-            best = sorted(s for size in sizes[2:] for s in size)[:6]
+            best = sorted({s for size in sizes[2:] for s in size})[:6]
             sizes.append(self._rank(self._exchange(s) for s in best))
-        unique = {chosen: dl for size in sizes for dl, chosen in size}
-        return sorted(((dl, c) for c, dl in unique.items()))
+            if small and depth >= 3:
+                sizes.append(self._rank(self._exchange_two([s for _, s in best[:3]], likely)))
+        by_size: dict[int, list[tuple[float, Chosen]]] = {}
+        for dl, chosen in sorted({pair for size in sizes for pair in size}):
+            by_size.setdefault(len(chosen), []).append((dl, chosen))
+        turns = itertools.zip_longest(*(sorted(group)[:keep] for group in by_size.values()))
+        return [pair for turn in turns for pair in sorted(p for p in turn if p is not None)]
 
     def _rank(self, sets: Iterable[Chosen]) -> list[tuple[float, Chosen]]:
         unique = dict.fromkeys(tuple(sorted(s)) for s in sets)
@@ -100,65 +118,85 @@ class Subsets:
     def _length_of(self, chosen: Chosen) -> float:
         return float(self.length(self.exact(chosen)[0], self.cost[list(chosen)].sum() + self.term * len(chosen)))
 
-    def _pairs(self, singles: np.ndarray, number: int, most: int = 2400) -> list[Chosen]:
-        """Score all pairs among the cheapest and the best single columns."""
-        cheap = np.argsort(self.cost, kind="stable")[: int(most * 0.6)]
-        good = np.argsort(-np.abs(self.b), kind="stable")[: int(most * 0.25)]
-        likely = np.argsort(singles, kind="stable")[: int(most * 0.25)]
-        k = np.unique(np.concatenate([cheap, good, likely]))
-        k = k[self.cost[k] < 1e5]
-        F, b = self.F[k], self.b[k].astype(np.float32)
-        G = F @ F.T
-        gain = b[:, None] ** 2 + b[None] ** 2 - 2 * np.outer(b, b) * G
-        det = 1 - G**2
-        with np.errstate(all="ignore"):
-            gain = np.where(det > 1e-5, gain / det, 0)
-        cost = (self.cost[k] + self.term).astype(np.float32)
-        rest = np.maximum(1 - gain / max(self.tt, 1e-30), 1e-6)  # single precision knows no more
-        score = (self.rows / 2) * np.log(rest) + NODE * (cost[:, None] + cost[None])
-        score[np.tril_indices(len(k))] = np.inf
-        flat = score.ravel()
-        top = np.argpartition(flat, min(number, len(flat) - 1))[:number]
-        return [(int(k[q // len(k)]), int(k[q % len(k)])) for q in top if np.isfinite(flat[q])]
+    def _likely(self, singles: np.ndarray, most: int) -> np.ndarray:
+        """Return the cheapest, the best correlated, and the best by description length."""
+        parts = ((self.cost, 0.6), (-np.abs(self.b), 0.25), (singles, 0.25))
+        k = np.unique(np.concatenate([np.argsort(v, kind="stable")[: int(most * s)] for v, s in parts]))
+        return k[self.cost[k] < 1e5]
 
-    def _triples(self, small: int) -> list[Chosen]:
-        """Score all triples of the cheapest columns in one batch of 3×3 systems."""
-        k = np.argsort(self.cost, kind="stable")[:small]
-        F = self.F[k].astype(float)
-        G, b = F @ F.T + 1e-9 * np.eye(len(k)), F @ self.t
-        i = np.array([(p, q, r) for p in range(len(k)) for q in range(p) for r in range(q)])
-        if not len(i):
-            return []
-        solution = np.linalg.solve(G[i[:, :, None], i[:, None, :]], b[i][..., None])[..., 0]
-        length = self.length(self.tt - (solution * b[i]).sum(1), self.cost[k][i].sum(1) + 3 * self.term)
-        return [tuple(int(c) for c in k[i[q]]) for q in np.argsort(length)[:20]]
+    def _pairs(self, k: np.ndarray, number: int, given: Chosen = ()) -> list[Chosen]:
+        """Score all pairs among columns ``k``, beside the columns ``given``, from one Gram matrix."""
+        F, b, rest = self.F[k], self.b[k].astype(np.float32), self.tt
+        G = self.gram(k)
+        norm = np.ones(len(k), np.float32)
+        if given:
+            Q = _basis(self.F[list(given)].T.astype(float))
+            r = self.t - Q @ (Q.T @ self.t)
+            P = F @ Q.astype(np.float32)
+            G, b, rest = G - P @ P.T, F @ r.astype(np.float32), float(r @ r)
+            norm = 1 - (P**2).sum(1)
+            ok = norm > 1e-4
+            scale = np.where(ok, 1 / np.sqrt(np.maximum(norm, 1e-4)), 0).astype(np.float32)
+            G, b = G * scale[:, None] * scale, b * scale
+        score = _pair_scores(G, b, rest, (self.cost[k] + self.term).astype(np.float32), self.rows)
+        top = np.argpartition(score.ravel(), min(number, score.size - 1))[:number]
+        pairs = [divmod(int(q), len(k)) for q in top if np.isfinite(score.flat[q])]
+        return [(*given, int(k[i]), int(k[j])) for i, j in pairs]
 
-    def _gains(self, chosen: Chosen) -> tuple[float, np.ndarray]:
-        """Return the rest after ``chosen``, and what each further column would take from it."""
-        if not chosen:
-            return self.tt, self.b**2
-        Q = _basis(self.F[list(chosen)].T.astype(float))
-        r = self.t - Q @ (Q.T @ self.t)
-        share = 1 - ((self.F @ Q.astype(np.float32)) ** 2).sum(1)
-        with np.errstate(all="ignore"):
-            gain = np.where(share > 1e-5, (self.F @ r.astype(np.float32)) ** 2 / share, 0)
-        return float(r @ r), np.minimum(gain, r @ r)
+    def gram(self, k: np.ndarray) -> np.ndarray:
+        """Return the Gram matrix of columns ``k``; the last one asked for is kept."""
+        if self._gram is None or not np.array_equal(self._gram[0], k):
+            self._gram = (k, self.F[k] @ self.F[k].T)
+        return self._gram[1]
 
-    def _grow(self, chosen: Chosen, number: int) -> list[Chosen]:
-        rest, gain = self._gains(chosen)
-        length = self.length(np.maximum(rest - gain, 1e-7 * rest), self.cost)
-        return [(*chosen, int(k)) for k in np.argsort(length, kind="stable")[:number] if int(k) not in chosen]
+    def _triples(self, k: np.ndarray, number: int) -> list[Chosen]:
+        """Score all triples of columns ``k``: for each, all pairs beside it."""
+        return [t for i in range(len(k)) for t in self._pairs(k, number, (int(k[i]),)) if t[1] > k[i] and t[2] > k[i]]
+
+    def _grow(self, sets: list[Chosen], number: int) -> list[Chosen]:
+        """Return each set with each of its best ``number`` further columns, all sets in one product."""
+        bases = [_basis(self.F[list(s)].T.astype(float)) for s in sets]
+        rests = [self.t - Q @ (Q.T @ self.t) for Q in bases]
+        overlap = self.F @ np.column_stack([*rests, *bases]).astype(np.float32)
+        out: list[Chosen] = []
+        place = len(sets)
+        for i, (s, Q, r) in enumerate(zip(sets, bases, rests, strict=True)):
+            share = 1 - (overlap[:, place : place + Q.shape[1]] ** 2).sum(1)
+            place += Q.shape[1]
+            gain = np.where(share > 1e-5, overlap[:, i] ** 2 / np.maximum(share, 1e-5), 0)
+            rest = float(r @ r)
+            score = self.rows / 2 * np.log1p(-np.minimum(gain / max(rest, 1e-300), 1 - 1e-6)) + NODE * self.cost
+            top = np.argpartition(score, min(number, len(score) - 1))[:number]
+            out += [(*s, int(k)) for k in top if int(k) not in s]
+        return out
 
     def _exchange(self, start: tuple[float, Chosen]) -> Chosen:
         """Replace or drop one column at a time while the description shortens."""
         length, chosen = start
         for _ in range(4):
-            options = [chosen[:i] + chosen[i + 1 :] for i in range(len(chosen))]
-            trial = self._rank([o for s in options for o in (s, *self._grow(s, 2)) if o])
+            dropped = [s for i in range(len(chosen)) if (s := chosen[:i] + chosen[i + 1 :])]
+            trial = self._rank([*dropped, *self._grow(dropped, 2)]) if dropped else []
             if not trial or trial[0][0] >= length - 1e-6:
                 break
             length, chosen = trial[0]
         return chosen
+
+
+    def _exchange_two(self, sets: list[Chosen], likely: np.ndarray) -> list[Chosen]:
+        """Replace two columns of a set at once: some columns help only together."""
+        kept = {g for s in sets if len(s) > 2 for g in itertools.combinations(s, len(s) - 2)}
+        return [new for given in sorted(kept)[:10] for new in self._pairs(likely, 10, given)]
+
+
+def _pair_scores(G: np.ndarray, b: np.ndarray, rest: float, cost: np.ndarray, rows: int) -> np.ndarray:
+    """Return the description lengths of all pairs i < j from inner products (in single precision)."""
+    det = 1 - G * G
+    gain = (b * b)[:, None] + (b * b) - 2 * np.outer(b, b) * G
+    with np.errstate(all="ignore"):
+        share = np.where(det > 1e-5, gain / (det * np.float32(max(rest, 1e-30))), 0)
+    score = (rows / 2) * np.log(np.maximum(1 - share, 1e-6)) + NODE * (cost[:, None] + cost)
+    score[np.tri(len(b), dtype=bool)] = np.inf
+    return score
 
 
 def _basis(columns: np.ndarray) -> np.ndarray:

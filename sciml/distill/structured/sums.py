@@ -55,6 +55,11 @@ _FUNCTIONS: dict[type, tuple[tuple[float, ...], int]] = {
     sympy.sin: ((1.0, 2.0, 0.5), 1),
     sympy.log: ((1.0,), 1),
 }
+_FINE: dict[type, tuple[float, ...]] = {
+    sympy.exp: tuple(-np.geomspace(0.2, 6, 40)),
+    sympy.cos: tuple(np.geomspace(0.4, 8, 20)),
+    sympy.sin: tuple(np.geomspace(0.4, 8, 20)),
+}
 _NUMPY: dict[type, Callable[[np.ndarray], np.ndarray]] = {
     sympy.exp: lambda z: np.exp(np.clip(z, -60, 60)), sympy.cos: np.cos, sympy.sin: np.sin,
     sympy.log: lambda z: np.log(np.maximum(np.abs(z), 1e-200)),
@@ -69,20 +74,38 @@ class Library:
     Attributes:
         powers: the monomials' exponents.
         function: index into ``functions``; 0 for none.
-        functions: expressions of the functions, 1 first.
+        functions: (function, c, exponents of u) for f(c·u); None first.
         cost: nodes of each feature.
     """
 
     atoms: Atoms
     powers: Float[np.ndarray, "features atoms"]
     function: np.ndarray
-    functions: tuple[sympy.Expr, ...]
+    functions: tuple[tuple[type, float, np.ndarray] | None, ...]
     cost: Float[np.ndarray, "features"]
     values: Float[np.ndarray, "features rows"]
 
     def expression(self, k: int) -> sympy.Expr:
         """Return a feature as an expression; its Floats are constants that may be refitted."""
-        return self.atoms.expression(self.powers[k]) * self.functions[self.function[k]]
+        monomial, f = self.atoms.expression(self.powers[k]), self.functions[self.function[k]]
+        if f is None:
+            return monomial
+        function, c, u = f
+        argument = self.atoms.expression(u)
+        if function is sympy.Heaviside:
+            return monomial * sympy.Heaviside(argument - sympy.Float(c))
+        return monomial * function(argument if function is sympy.log else sympy.Float(c) * argument)
+
+    def evaluate(self, atoms: Atoms, chosen: np.ndarray) -> Float[np.ndarray, "chosen rows"]:
+        """Evaluate features on the rows of other atoms."""
+        value = atoms.monomials(self.powers[chosen])
+        for k in np.unique(self.function[chosen]):
+            if (f := self.functions[k]) is not None:
+                function, c, u = f
+                z = atoms.monomials(u[None])[0]
+                z = z - c if function is sympy.Heaviside else c * z
+                value[self.function[chosen] == k] *= _NUMPY[function](z)
+        return value
 
 
 def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library:
@@ -96,13 +119,13 @@ def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library
     v, total = atoms.variables, len(atoms.expressions)
     pad = lambda P: np.hstack([P, np.zeros((len(P), total - v))])  # noqa: E731
     plain = pad(enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5, 3, -3, 1.5, -1.5, 4, -4), 5, 13, limit // 3))
-    plain = np.concatenate([plain, _derived(atoms, limit // 8), _high(v, total)])
+    plain = np.concatenate([plain, _derived(atoms, 2 * limit // 5), _high(v, total)])
     plain = plain[atoms.legal(plain)]
     whole = plain[(plain % 1 == 0).all(1)]
     simple = whole[atoms.cost(whole) <= 7]
-    functions: list[sympy.Expr] = [sympy.Integer(1)]
+    functions: list[tuple[type, float, np.ndarray] | None] = [None]
     values = [np.ones(len(atoms.values))]
-    powers, index, cost = [plain], [np.zeros(len(plain), int)], [atoms.cost(plain)]
+    powers, index, cost = [], [], []
     for e, value, nodes, many in _functions(atoms, steps):
         functions.append(e)
         values.append(value)
@@ -111,8 +134,9 @@ def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library
         index.append(np.full(len(with_function), len(functions) - 1))
         cost.append(atoms.cost(with_function) + nodes + 1)
     P, f, c = (np.concatenate(part) for part in (powers, index, cost))
-    order = np.argsort(c, kind="stable")[:limit]
-    P, f, c = P[order], f[order], c[order]
+    cheap = np.argsort(c, kind="stable")[: limit - len(plain)]
+    P, f = np.concatenate([plain, P[cheap]]), np.concatenate([np.zeros(len(plain), int), f[cheap]])
+    c = np.concatenate([atoms.cost(plain), c[cheap]])
     with np.errstate(all="ignore"):
         V = atoms.monomials(P) * np.array(values)[f]
         size = np.abs(V).max(1)
@@ -122,17 +146,19 @@ def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library
 
 
 def _derived(atoms: Atoms, limit: int) -> np.ndarray:
-    """Return a derived atom to a small power times few variables."""
+    """Return a derived atom to a small power times few variables; sines and their like with more of them."""
     v, total = atoms.variables, len(atoms.expressions)
-    few = enumerate_powers(v, (1, -1, 2, -2, 3, -3), 3, 7, 160)
-    rows = []
+    few = enumerate_powers(v, (1, -1, 2, -2, 3, -3), 3, 7, 400)
+    rows, rank = [], []
     for a in range(v, total):
         for p in (1, 2, -1, -2, 0.5, -1.5):
             block = np.zeros((len(few), total))
             block[:, :v], block[:, a] = few, p
             rows.append(block)
-    P = np.concatenate(rows) if rows else np.zeros((0, total))
-    return P[np.argsort(atoms.cost(P), kind="stable")[:limit]]
+            rank.append(atoms.cost(block) - (3 if atoms.extra[a] in (1, 3) and p == 1 else 0))
+    if not rows:
+        return np.zeros((0, total))
+    return np.concatenate(rows)[np.argsort(np.concatenate(rank), kind="stable")[:limit]]
 
 
 def _high(v: int, total: int) -> np.ndarray:
@@ -158,13 +184,12 @@ def _high(v: int, total: int) -> np.ndarray:
 
 def _functions(
     atoms: Atoms, steps: list[tuple[int, float]]
-) -> Iterator[tuple[sympy.Expr, np.ndarray, int, bool]]:
-    """Yield (expression, values, nodes, combine with many monomials) of f(c·u)."""
+) -> Iterator[tuple[tuple[type, float, np.ndarray], np.ndarray, int, bool]]:
+    """Yield (f with c and u, values, nodes, combine with many monomials) of f(c·u)."""
     v, total = atoms.variables, len(atoms.expressions)
     for variable, position in steps:
-        z = atoms.values[:, variable] - position
-        e = sympy.Heaviside(atoms.expressions[variable] - sympy.Float(position))
-        yield e, (z >= 0) * 1.0, 4, True
+        value = (atoms.values[:, variable] >= position) * 1.0
+        yield (sympy.Heaviside, position, np.eye(total)[variable]), value, 4, True
     u = np.hstack([x := enumerate_powers(v, (1, -1, 2), 3, 8, 250)[1:], np.zeros((len(x), total - v))])
     e = np.eye(total)[v:]
     over = [np.r_[row[:v] * 0 - 2 * (np.arange(v) == k), row[v:] * 2] for row in e for k in range(v)]
@@ -174,14 +199,11 @@ def _functions(
     for k in range(len(u)):
         single = (u[k] != 0).sum() == 1 and u[k].sum() == 1 and u[k][:v].any()
         for function, (scales, nodes) in _FUNCTIONS.items():
-            fine = tuple(-np.round(np.geomspace(0.2, 6, 14), 3)) if single and function is sympy.exp else ()
+            fine = _FINE.get(function, ()) if single else ()
             for c in (*(scales if single else scales[:2]), *fine):
-                argument = sympy.Float(c) * atoms.expression(u[k])
-                if function is sympy.log:
-                    argument = atoms.expression(u[k])
                 value = _NUMPY[function](c * z[k])
                 extra = 2 * (abs(c) != 1)
-                yield function(argument), value, nodes + int(cost[k]) - 1 + extra, abs(c) == 1
+                yield (function, float(c), u[k]), value, nodes + int(cost[k]) - 1 + extra, abs(c) == 1
 
 
 def _unrepeated(V: np.ndarray) -> np.ndarray:
@@ -212,7 +234,7 @@ def propose(
     t, w = target.apply(y), np.where(good, table.weights / target.slope(y) ** 2, 0.0)
     problem = Subsets(features.values, t, w / w.mean(), features.cost)
     out = []
-    for length, chosen in problem.best(depth, keep, term=3, small=40):
+    for length, chosen in problem.best(depth, keep, term=3, small=240):
         coefficients = problem.exact(chosen)[1]
         inner = sympy.Add(
             *(sympy.Float(c) * features.expression(k) for k, c in zip(chosen, coefficients, strict=True))
@@ -223,34 +245,44 @@ def propose(
 
 
 def steps(table: Table, active: list[int], most: int = 2) -> list[tuple[int, float]]:
-    """Find where the target jumps or bends along a variable: two cubics instead of one (position refined on rows).
+    """Find where the target jumps or bends along a variable (Chow 1960): two smooth fits instead of one.
+
+    The smooth fit is quadratic in the first active variables and cubic in the one that is split.
 
     Returns:
-        (index into ``active``, position) where splitting halves the residual.
+        (index into ``active``, position) where splitting reduces the residual by more than 40 %.
     """
     found = []
-    n = len(table)
-    for i, j in enumerate(active[:3]):
+    z = (table.X[:, active[:4]] - table.X[:, active[:4]].mean(0)) / table.X[:, active[:4]].std(0)
+    v, root = z.shape[1], np.sqrt(table.weights)[:, None]
+    products = [z[:, i] * z[:, j] for i in range(v) for j in range(i, v)]
+    for i, j in enumerate(active[:4]):
         order = np.argsort(table.X[:, j], kind="stable")
-        x, y = table.X[order, j], table.y[order]
-        root = np.sqrt(table.weights[order])
-        z = (x - x.mean()) / x.std()
-
-        def rss(part: slice, z: np.ndarray = z, y: np.ndarray = y, root: np.ndarray = root) -> float:
-            A = np.vander(z[part], 4) * root[part, None]
-            t = y[part] * root[part]
-            return float(((t - A @ np.linalg.lstsq(A, t, rcond=None)[0]) ** 2).sum())
-
-        def split(c: int) -> float:
-            return rss(slice(0, c)) + rss(slice(c, n))
-
-        edge = max(20, n // 40)
-        coarse = min(range(edge, n - edge, max(1, n // 60)), key=split, default=None)
-        if coarse is None or split(coarse) > 0.5 * rss(slice(0, n)):
+        A = np.column_stack([np.ones(len(z)), z, *products, z[:, i] ** 3, table.y])
+        A = (A * root)[order]
+        whole, edge = A.T @ A, max(2 * A.shape[1], len(A) // 40)
+        places = np.arange(edge, len(A) - edge, max(1, len(A) // 1000))
+        if not len(places):
             continue
-        c = min(range(max(edge, coarse - n // 60), min(n - edge, coarse + n // 60 + 1)), key=split)
-        found.append((i, _round_between(x[c - 1], x[c])))
-    return found[:most]
+        below, start, grams = np.zeros_like(whole), 0, []
+        for c in places:
+            below = below + A[start:c].T @ A[start:c]
+            start = c
+            grams.append(below)
+        left = np.array(grams)
+        rss = _rest(left) + _rest(whole - left)
+        best = int(np.argmin(rss))
+        if rss[best] < 0.6 * _rest(whole[None])[0]:
+            x = table.X[order, j]
+            found.append((rss[best], i, _round_between(x[places[best] - 1], x[places[best]])))
+    return [(i, position) for _, i, position in sorted(found)[:most]]
+
+
+def _rest(gram: Float[np.ndarray, "batch k k"]) -> Float[np.ndarray, "batch"]:
+    """Return the residual sum of squares of the last column on the others, from Gram matrices."""
+    G = gram[:, :-1, :-1] + 1e-9 * np.trace(gram[:, :-1, :-1], axis1=1, axis2=2)[:, None, None] * np.eye(gram.shape[1] - 1)
+    b = gram[:, :-1, -1]
+    return np.maximum(gram[:, -1, -1] - (np.linalg.solve(G, b[..., None])[..., 0] * b).sum(1), 0)
 
 
 def _round_between(low: float, high: float) -> float:

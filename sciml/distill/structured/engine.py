@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -70,7 +71,7 @@ class _Search:
         self.seen: set[sympy.Expr] = set()
 
     def run(self, seed: int) -> None:
-        """Go through the stages, cheapest first."""
+        """Go through the stages, cheapest first, until a formula leaves nothing to explain."""
         self.consider([sympy.Float(np.average(self.table.y, weights=self.table.weights))])
         if not self.table.symbols:
             self.messages.append("no variable varies: only a constant can be found")
@@ -79,41 +80,81 @@ class _Search:
             self.consider(stage)
             if self.on_front is not None:
                 self.on_front(self.front(final=False))
-            if self.best().loss < 1e-22:
+            if self.done():
                 return
 
     def stages(self, seed: int) -> Iterator[Iterable[sympy.Expr]]:
         """Yield the proposals of each stage."""
         active = active_variables(self.table, seed)
+        yield from self.passes(active)
+        rest = self.residual_table()
+        more = [j for j in active_variables(rest, seed) if j not in active] if rest is not None else []
+        if more:
+            yield from self.passes([*active, *more])
+
+    def passes(self, active: list[int]) -> Iterator[Iterable[sympy.Expr]]:
+        """Yield the proposals of products, then of sums, in the given variables."""
         log.info("active variables: %s", [str(self.table.symbols[j]) for j in active])
         small = self.table.head(600)
         basis = atoms(small, active[:8])
+        self.library = sums.library(basis, sums.steps(self.table.head(2000), active), 15000)
+        many = self.table.head(2000)
+        chosen = np.argsort(self.library.cost, kind="stable")[:4000]
+        self.probes = self.library.evaluate(atoms(many, active[:8]), chosen).astype(np.float32)
         found = products.propose(small, products.factors(basis, 3000))
-        yield [e for _, e in found[:40]]
-        library = sums.library(basis, sums.steps(self.table.head(2000), active), 12000)
+        yield [e for _, e in found[:64]]
         for name in sums.TARGETS:
-            yield [e for _, e in sums.propose(small, library, name)[:16]]
+            yield [e for _, e in sums.propose(small, self.library, name)[:30]]
+
+    def residual_table(self) -> Table | None:
+        """Return the table with what the best formula leaves over as the target."""
+        best = self.best()
+        r = Fit(best.expression, self.table.symbols, self.table.X, self.table.y, self.table.weights).residual()
+        if best.loss < 1e-20:
+            return None
+        root = np.sqrt(np.maximum(self.table.weights, 1e-300))
+        return dataclasses.replace(self.table, y=r / root)
 
     def consider(self, proposals: Iterable[sympy.Expr]) -> None:
-        """Fit proposals; polish the best few and the best of each size."""
+        """Fit proposals on few rows; polish the shortest descriptions, and what improves the front."""
+        few = self.table.head(1000)
         rough: list[Polished] = []
         for e in proposals:
             if e not in self.seen:
                 self.seen.add(e)
                 self.spend()
-                fitted = fit(e, self.table.head(1000))
+                fitted = fit(e, few, 12)
                 if fitted is not None:
                     rough.append(fitted)
         rough.sort(key=lambda p: p.length)
-        smallest: dict[int, Polished] = {}
-        for p in sorted(rough, key=lambda p: p.loss):
-            smallest.setdefault(complexity(p.expression) // 3, p)
-        for p in dict.fromkeys([*rough[:5], *list(smallest.values())[:6]]):
+        chosen = rough[:4]
+        for p in sorted(rough[4:], key=lambda p: complexity(p.expression)):
+            size = complexity(p.expression)
+            if all(q.loss > p.loss for q in [*self.found.values(), *chosen] if complexity(q.expression) <= size):
+                chosen.append(p)
+        for p in chosen[:7]:
             self.spend()
             again = fit(p.expression, self.table)
-            if again is not None:
-                for q in (again, polish(again, self.table)):
-                    self.found[q.expression] = q
+            if again is None:
+                continue
+            close = again.length < self.best().length + 30 if self.found else False
+            for q in polish(again, self.table) if close else [again]:
+                self.found[q.expression] = q
+
+    def done(self) -> bool:
+        """Tell whether a simple formula leaves only noise: no feature of the library explains more of the rest."""
+        best = self.best()
+        if best.loss < 1e-22:
+            return True
+        if complexity(best.expression) > 14:
+            return False
+        many = self.table.head(self.probes.shape[1])
+        bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
+        r = bound.residual()
+        F = self.probes * bound.root.astype(np.float32)
+        F = F[np.isfinite(F).all(1)]
+        z = (F @ r) / (np.sqrt((F**2).sum(1)) * r.std() + 1e-300)
+        return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 0.5)
 
     def spend(self) -> None:
         if time.monotonic() > self.deadline:
@@ -144,6 +185,6 @@ class _Search:
         X, y = np.asarray(p.X, float)[:, list(t.columns)] / t.scales, np.asarray(p.y, float) / t.y_scale
         total = np.mean(weights * y**2)
         bound = Fit(candidate.expression, t.symbols, X, y, weights / (total or 1.0))
-        loss = bound.refit(8) if refit and len(y) > len(t) else bound.loss()
+        loss = bound.refit(3) if refit and len(y) > len(t) else bound.loss()
         e = t.unscale(bound.expression())
         return Candidate(e, complexity(e), loss, ENGINE)
