@@ -88,10 +88,10 @@ class Front:
 
     @classmethod
     def of(cls, candidates: Iterable[Candidate], rows: int, **state) -> Front:
-        """Keep the candidates that no simpler one equals or beats."""
+        """Keep the candidates that no simpler one equals or beats (to rounding errors)."""
         kept: list[Candidate] = []
         for candidate in sorted(candidates, key=lambda c: (c.complexity, c.loss)):
-            if np.isfinite(candidate.loss) and (not kept or candidate.loss < kept[-1].loss):
+            if np.isfinite(candidate.loss) and (not kept or candidate.loss < kept[-1].loss > FLOOR):
                 kept.append(candidate)
         return cls(tuple(kept), rows, **state)
 

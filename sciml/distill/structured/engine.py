@@ -11,12 +11,12 @@ import numpy as np
 import sympy
 
 from sciml.distill.expression import complexity
-from sciml.distill.front import Candidate, Front, Problem
+from sciml.distill.front import FLOOR, Candidate, Front, Problem
 from sciml.distill.structured import products, sums
 from sciml.distill.structured.monomials import atoms
 from sciml.distill.structured.numeric import Fit
 from sciml.distill.structured.polish import Polished, fit, polish
-from sciml.distill.structured.screening import active_variables
+from sciml.distill.structured.screening import active_variables, effective_rows
 from sciml.distill.structured.table import Table, check, prepare
 
 log = logging.getLogger(__name__)
@@ -86,24 +86,29 @@ class _Search:
     def stages(self, seed: int) -> Iterator[Iterable[sympy.Expr]]:
         """Yield the proposals of each stage."""
         active = active_variables(self.table, seed)
+        if self.table.dimensions.shape[1] and self.table.target_dimension is not None:
+            yield from self.passes(active, strict=True)
         yield from self.passes(active)
         rest = self.residual_table()
         more = [j for j in active_variables(rest, seed) if j not in active] if rest is not None else []
         if more:
             yield from self.passes([*active, *more])
 
-    def passes(self, active: list[int]) -> Iterator[Iterable[sympy.Expr]]:
-        """Yield the proposals of products, then of sums, in the given variables."""
+    def passes(self, active: list[int], strict: bool = False) -> Iterator[Iterable[sympy.Expr]]:
+        """Yield the proposals of products, then of sums, in the given variables; if strict, unit-consistent ones."""
         log.info("active variables: %s", [str(self.table.symbols[j]) for j in active])
         small = self.table.head(600)
         basis = atoms(small, active[:8])
-        self.library = sums.library(basis, sums.steps(self.table.head(2000), active), 15000)
+        goal = self.table.target_dimension if strict else None
+        self.library = sums.library(basis, sums.steps(self.table.head(2000), active), 15000, goal)
         many = self.table.head(2000)
         chosen = np.argsort(self.library.cost, kind="stable")[:4000]
         self.probes = self.library.evaluate(atoms(many, active[:8]), chosen).astype(np.float32)
-        found = products.propose(small, products.factors(basis, 3000))
+        found = products.propose(small, products.factors(basis, 3000, strict))
+        self.trusted = 14
         yield [e for _, e in found[:64]]
         for name in sums.TARGETS:
+            self.trusted = 22
             yield [e for _, e in sums.propose(small, self.library, name)[:30]]
 
     def residual_table(self) -> Table | None:
@@ -146,7 +151,7 @@ class _Search:
         best = self.best()
         if best.loss < 1e-22:
             return True
-        if complexity(best.expression) > 14:
+        if complexity(best.expression) > self.trusted:
             return False
         many = self.table.head(self.probes.shape[1])
         bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
@@ -170,13 +175,26 @@ class _Search:
     def front(self, complete: bool = True, more: str | None = None, final: bool = True) -> Front:
         """Return the front; if final, in the user's scales and with constants refitted on all rows."""
         rows = len(self.problem.y)
-        chosen = Front.of(
-            (Candidate(p.expression, complexity(p.expression), p.loss, ENGINE) for p in self.found.values()),
-            rows,
-        )
+        by_size: dict[int, Polished] = {}
+        for p in sorted(self.found.values(), key=lambda p: p.length):
+            by_size.setdefault(complexity(p.expression), p)
+        chosen = Front.of((Candidate(p.expression, c, p.loss, ENGINE) for c, p in by_size.items()), rows)
         candidates = [self.rescore(c, refit=final and complete) for c in chosen]
         messages = (*self.messages, more) if more else tuple(self.messages)
-        return Front.of(candidates, rows, complete=complete, messages=messages)
+        independent = self.independent_rows(chosen)
+        return Front.of(candidates, rows, complete=complete, messages=messages, effective_rows=independent)
+
+    def independent_rows(self, front: Front) -> float | None:
+        """Return the share of independent rows in what the most exact formula leaves over, times all rows."""
+        t = self.table
+        if not front.candidates:
+            return None
+        last = front.candidates[-1]
+        used = [i for i, s in enumerate(t.symbols) if s in last.expression.free_symbols]
+        if not used or last.loss < FLOOR or len(t) < 20:
+            return None
+        r = Fit(last.expression, t.symbols, t.X, t.y, t.weights).residual()
+        return effective_rows(t.X[:, used], r) / len(t) * front.rows
 
     def rescore(self, candidate: Candidate, refit: bool) -> Candidate:
         """Bring a formula to the user's scales and score it on all rows."""

@@ -20,6 +20,7 @@ import sympy
 from jaxtyping import Bool, Float
 
 from sciml.distill.structured import subsets
+from sciml.distill.structured.dimensions import equal
 from sciml.distill.structured.monomials import Atoms, enumerate_powers
 from sciml.distill.structured.table import Table
 
@@ -63,6 +64,7 @@ def _shifted_exponential(a: float) -> Kind:
 
 _SIMPLE = (0.5, -0.5, 2.0, -2.0, 1 / 3, -1 / 3, 3.0, -3.0, 0.25, -0.25, 4.0, -4.0)
 _FINE = tuple(s * c for c in np.geomspace(0.02, 50, 28) for s in (1, -1))
+UNIT = 3  # nodes that a constant with a unit costs beside itself
 _WAVES = tuple(np.geomspace(0.4, 8, 24))
 KINDS = (
     Kind(_exp, sympy.exp, 1, (1.0,), 16),
@@ -115,15 +117,19 @@ def _number(power: float) -> sympy.Expr:
     return rational if abs(float(rational) - power) < 1e-12 else sympy.Float(power)
 
 
-def factors(atoms: Atoms, limit: int) -> Factors:
+def factors(atoms: Atoms, limit: int, strict: bool = False) -> Factors:
     """Build the composite factors on the atoms' rows: derived atoms themselves, then each kind over its monomials.
 
     Args:
         atoms: what monomials are made of.
         limit: most factors of one kind, the cheapest; and most monomials of variables.
+        strict: leave out arguments u that have a physical dimension (which c would have to undo).
     """
     u = _arguments(atoms, limit)
-    cost = atoms.cost(u)
+    pure = equal(u @ atoms.dimensions, 0.0)
+    cost = atoms.cost(u) + UNIT * ~pure
+    if strict:
+        u, cost = u[pure], cost[pure]
     order = np.argsort(cost, kind="stable")
     u, cost = u[order], cost[order]
     values = atoms.monomials(u)

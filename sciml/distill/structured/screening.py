@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.spatial
 import scipy.stats
+from jaxtyping import Float
 
 from sciml.distill.structured.table import Table
 
@@ -25,6 +27,23 @@ def active_variables(table: Table, seed: int) -> list[int]:
     order = np.argsort(-scores, kind="stable")
     chosen = [int(j) for j in order if scores[j] > LEAST]
     return chosen or [int(order[0])]
+
+
+def effective_rows(X: Float[np.ndarray, "rows variables"], residual: Float[np.ndarray, "rows"]) -> float:
+    """Estimate how many independent observations a residual is worth.
+
+    White noise knows nothing of its neighbour; the error of a network, or of a formula that lacks a term, is
+    smooth. With the correlation ρ of the residual's ranks between nearest neighbours, n(1−ρ)/(1+ρ) rows count,
+    as in a first-order autoregression (Bayley and Hammersley 1946).
+    """
+    n = len(residual)
+    scaled = np.column_stack([scipy.stats.rankdata(x) for x in X.T])
+    nearest = scipy.spatial.cKDTree(scaled).query(scaled, k=2)[1][:, 1]
+    rank = scipy.stats.rankdata(residual)
+    rho = float(np.corrcoef(rank, rank[nearest])[0, 1])
+    if not rho > 3 / np.sqrt(n):
+        return float(n)
+    return max(n * (1 - rho) / (1 + rho), min(n, 20.0))
 
 
 def _importance(X: np.ndarray, y: np.ndarray, w: np.ndarray, rng: np.random.Generator) -> np.ndarray:

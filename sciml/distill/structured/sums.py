@@ -13,7 +13,9 @@ import numpy as np
 import sympy
 from jaxtyping import Float
 
+from sciml.distill.structured.dimensions import equal
 from sciml.distill.structured.monomials import Atoms, enumerate_powers
+from sciml.distill.structured.products import UNIT
 from sciml.distill.structured.subsets import Subsets
 from sciml.distill.structured.table import Table
 
@@ -27,6 +29,7 @@ class Target:
         slope: |dT/dy|, by which T scales the noise.
         invert: T⁻¹ of an expression.
         nodes: what T⁻¹ adds to a formula.
+        power: T(y) has the dimension of y to this power.
         signed: defined for negative targets too.
     """
 
@@ -34,18 +37,19 @@ class Target:
     slope: Callable[[np.ndarray], np.ndarray]
     invert: Callable[[sympy.Expr], sympy.Expr]
     nodes: int
+    power: float
     signed: bool = False
 
 
-_HALF, _THIRD = sympy.Rational(1, 2), sympy.Rational(1, 3)
+_HALF = sympy.Rational(1, 2)
 TARGETS: dict[str, Target] = {
-    "y": Target(lambda y: y, np.ones_like, lambda e: e, 0, signed=True),
-    "1/y": Target(lambda y: 1 / y, lambda y: y**-2.0, lambda e: 1 / e, 1, signed=True),
-    "y^2": Target(np.square, lambda y: 2 * y, lambda e: e**_HALF, 1),
-    "log y": Target(np.log, lambda y: 1 / y, sympy.exp, 1),
-    "1/y^2": Target(lambda y: y**-2.0, lambda y: 2 * y**-3.0, lambda e: e**-_HALF, 2),
-    "sqrt y": Target(np.sqrt, lambda y: 0.5 * y**-0.5, lambda e: e**2, 1),
-    "y^(-2/3)": Target(lambda y: y ** (-2 / 3), lambda y: 2 / 3 * y ** (-5 / 3), lambda e: e ** (-3 * _HALF), 2),
+    "y": Target(lambda y: y, np.ones_like, lambda e: e, 0, 1, signed=True),
+    "1/y": Target(lambda y: 1 / y, lambda y: y**-2.0, lambda e: 1 / e, 1, -1, signed=True),
+    "y^2": Target(np.square, lambda y: 2 * y, lambda e: e**_HALF, 1, 2),
+    "log y": Target(np.log, lambda y: 1 / y, sympy.exp, 1, 0),
+    "1/y^2": Target(lambda y: y**-2.0, lambda y: 2 * y**-3.0, lambda e: e**-_HALF, 2, -2),
+    "sqrt y": Target(np.sqrt, lambda y: 0.5 * y**-0.5, lambda e: e**2, 1, 0.5),
+    "y^(-2/3)": Target(lambda y: y ** (-2 / 3), lambda y: 2 / 3 * y ** (-5 / 3), lambda e: e ** (-3 * _HALF), 2, -2 / 3),
 }
 
 # functions of z = c·u that multiply a monomial: (name, values of c for a simple u, nodes)
@@ -85,6 +89,11 @@ class Library:
     cost: Float[np.ndarray, "features"]
     values: Float[np.ndarray, "features rows"]
 
+    @property
+    def dimensions(self) -> Float[np.ndarray, "features base"]:
+        """Exponents of the base dimensions."""
+        return self.powers @ self.atoms.dimensions
+
     def expression(self, k: int) -> sympy.Expr:
         """Return a feature as an expression; its Floats are constants that may be refitted."""
         monomial, f = self.atoms.expression(self.powers[k]), self.functions[self.function[k]]
@@ -108,25 +117,37 @@ class Library:
         return value
 
 
-def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library:
+def library(
+    atoms: Atoms, steps: list[tuple[int, float]], limit: int, goal: Float[np.ndarray, "base"] | None = None
+) -> Library:
     """Build the features on the atoms' rows, cheapest first, at most ``limit``.
 
     Args:
         atoms: what monomials are made of.
         steps: (variable, position) of discontinuities.
         limit: number of features.
+        goal: dimension of the target; if given, only features that agree with one of its transformations
+            stay, and functions have arguments without dimension (Buckingham 1914).
     """
     v, total = atoms.variables, len(atoms.expressions)
-    pad = lambda P: np.hstack([P, np.zeros((len(P), total - v))])  # noqa: E731
-    plain = pad(enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5, 3, -3, 1.5, -1.5, 4, -4), 5, 13, limit // 3))
+    pad = lambda P: np.hstack([P, np.zeros((len(P), total - v))])
+    plain = pad(enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5, 3, -3, 1.5, -1.5, 4, -4), 5, 13, limit // 3 if goal is None else limit))
     plain = np.concatenate([plain, _derived(atoms, 2 * limit // 5), _high(v, total)])
     plain = plain[atoms.legal(plain)]
+    if goal is not None:
+        goals = [target.power * goal for target in TARGETS.values()]
+        agrees = lambda P: np.any([equal(P @ atoms.dimensions, g) for g in goals], axis=0)
+        plain = plain[agrees(plain)]
     whole = plain[(plain % 1 == 0).all(1)]
     simple = whole[atoms.cost(whole) <= 7]
     functions: list[tuple[type, float, np.ndarray] | None] = [None]
     values = [np.ones(len(atoms.values))]
     powers, index, cost = [], [], []
     for e, value, nodes, many in _functions(atoms, steps):
+        dimensional = e[0] is not sympy.Heaviside and not equal(e[2][None] @ atoms.dimensions, 0.0)[0]
+        if dimensional and goal is not None:
+            continue
+        nodes += UNIT * dimensional
         functions.append(e)
         values.append(value)
         with_function = simple[: 160 if many else 24]
@@ -232,7 +253,10 @@ def propose(
         return []
     y = np.where(good, y, scale)
     t, w = target.apply(y), np.where(good, table.weights / target.slope(y) ** 2, 0.0)
-    problem = Subsets(features.values, t, w / w.mean(), features.cost)
+    cost = features.cost
+    if table.target_dimension is not None:
+        cost = cost + UNIT * ~equal(features.dimensions, target.power * table.target_dimension)
+    problem = Subsets(features.values, t, w / w.mean(), cost)
     out = []
     for length, chosen in problem.best(depth, keep, term=3, small=240):
         coefficients = problem.exact(chosen)[1]
