@@ -26,7 +26,11 @@ from sciml.distill.front import Backend, Problem
 from sciml.distill.structured.numeric import Fit
 
 Ranges = dict[str, tuple[float, float]]
-BACKENDS = {"structured": "sciml.distill.structured", "operon": "sciml.distill.operon", "pysr": "sciml.distill.pysr"}
+BACKENDS = {
+    "structured": "sciml.distill.structured",
+    "operon": "sciml.distill.operon",
+    "pysr": "sciml.distill.pysr",
+}
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,9 @@ def run(law: Law, backend: Backend, noise: float, seconds: float, seed: int, row
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--backend", nargs="+", choices=BACKENDS, default=["structured"])
     parser.add_argument("--noise", nargs="+", type=float, default=[0.0, 0.01, 0.05])
     parser.add_argument("--seconds", type=float, default=10.0, help="limit per law (wall clock)")
@@ -177,7 +183,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--feynman", type=Path, help="CSV of the Feynman equations instead of a suite")
     parser.add_argument("--only", nargs="+", help="names of laws")
     options = parser.parse_args(arguments)
-    laws = feynman(options.feynman) if options.feynman else {"messages": MESSAGES, "other": OTHER}[options.suite]
+    laws = (
+        feynman(options.feynman) if options.feynman else {"messages": MESSAGES, "other": OTHER}[options.suite]
+    )
     laws = [law for law in laws if not options.only or law.name in options.only]
     for name in options.backend:
         backend = importlib.import_module(BACKENDS[name]).search
@@ -188,9 +196,15 @@ def main(arguments: Iterable[str] | None = None) -> None:
                 results.append(result)
                 mark = "exact" if result["exact"] else "front" if result["in_front"] else "-"
                 formula = str(sympy.N(result["formula"], 4))
-                print(f"  {law.name:16s} {mark:5s} {result['error']:8.1e} {result['cpu']:5.1f} s  {formula:.110s}", flush=True)
+                print(
+                    f"  {law.name:16s} {mark:5s} {result['error']:8.1e} {result['cpu']:5.1f} s  {formula:.110s}",
+                    flush=True,
+                )
             exact, cpu = (np.array([r[key] for r in results], float) for key in ("exact", "cpu"))
-            print(f"{name}, noise {noise:g}: {exact.sum():.0f} of {len(laws)} exact, {cpu.mean():.1f} CPU s a law", flush=True)
+            print(
+                f"{name}, noise {noise:g}: {exact.sum():.0f} of {len(laws)} exact, {cpu.mean():.1f} CPU s a law",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

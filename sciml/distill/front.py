@@ -25,9 +25,9 @@ class Problem:
     """
 
     X: Float[np.ndarray, "rows variables"]
-    y: Float[np.ndarray, "rows"]
+    y: Float[np.ndarray, rows]
     names: tuple[str, ...]
-    weights: Float[np.ndarray, "rows"] | None = None
+    weights: Float[np.ndarray, rows] | None = None
     units: tuple[str, ...] | None = None
     target_unit: str | None = None
 
@@ -112,7 +112,9 @@ class Front:
             ValueError: if the front is empty.
         """
         if not self.candidates:
-            raise ValueError("the front is empty: the search ended before it fitted a formula; give it more time")
+            raise ValueError(
+                "the front is empty: the search ended before it fitted a formula; give it more time"
+            )
         rows = min(self.rows, EFFECTIVE_ROWS, self.effective_rows or np.inf)
         return min(self, key=lambda c: description_length(c.expression, c.complexity, c.loss, rows))
 

@@ -22,11 +22,15 @@ def vectors(units: Sequence[str]) -> Float[np.ndarray, "units base"]:
         try:
             found.append(dict(registry.Quantity(1, unit or "").dimensionality))
         except Exception as error:
-            raise ValueError(f"unknown unit {unit!r}: expected pint notation such as 'm/s**2' ({error})") from error
+            raise ValueError(
+                f"unknown unit {unit!r}: expected pint notation such as 'm/s**2' ({error})"
+            ) from error
     base = sorted({name for dimension in found for name in dimension})
     return np.array([[float(d.get(name, 0)) for name in base] for d in found]).reshape(len(units), len(base))
 
 
-def equal(dimensions: Float[np.ndarray, "items base"], goal: Float[np.ndarray, "base"] | float) -> Bool[np.ndarray, "items"]:
+def equal(
+    dimensions: Float[np.ndarray, "items base"], goal: Float[np.ndarray, base] | float
+) -> Bool[np.ndarray, items]:
     """Tell which items have the dimension ``goal``; all have, where there are no units."""
     return (np.abs(dimensions - goal) < 1e-9).all(1)

@@ -16,7 +16,7 @@ from sciml.distill.structured import products, sums
 from sciml.distill.structured.monomials import atoms
 from sciml.distill.structured.numeric import Fit
 from sciml.distill.structured.polish import Polished, fit, polish
-from sciml.distill.structured.screening import active_variables, effective_rows
+from sciml.distill.structured.screening import FEW, active_variables, effective_rows
 from sciml.distill.structured.table import Table, check, prepare
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,10 @@ def search(
         ValueError: for a problem that no search could treat, with the row and column.
     """
     check(problem)
+    if not np.ptp(problem.y):
+        value = sympy.Float(float(problem.y[0])) if problem.y[0] else sympy.Integer(0)
+        only = Candidate(value, 1, 0.0, ENGINE)
+        return Front((only,), len(problem.y), messages=("the target is constant",))
     rng = np.random.default_rng(seed)
     table, messages = prepare(problem, rng)
     state = _Search(problem, table, messages, time.monotonic() + seconds, max_evaluations, on_front)
@@ -114,7 +118,9 @@ class _Search:
     def residual_table(self) -> Table | None:
         """Return the table with what the best formula leaves over as the target."""
         best = self.best()
-        r = Fit(best.expression, self.table.symbols, self.table.X, self.table.y, self.table.weights).residual()
+        r = Fit(
+            best.expression, self.table.symbols, self.table.X, self.table.y, self.table.weights
+        ).residual()
         if best.loss < 1e-20:
             return None
         root = np.sqrt(np.maximum(self.table.weights, 1e-300))
@@ -135,7 +141,9 @@ class _Search:
         chosen = rough[:4]
         for p in sorted(rough[4:], key=lambda p: complexity(p.expression)):
             size = complexity(p.expression)
-            if all(q.loss > p.loss for q in [*self.found.values(), *chosen] if complexity(q.expression) <= size):
+            if all(
+                q.loss > p.loss for q in [*self.found.values(), *chosen] if complexity(q.expression) <= size
+            ):
                 chosen.append(p)
         for p in chosen[:7]:
             self.spend()
@@ -151,14 +159,14 @@ class _Search:
         best = self.best()
         if best.loss < 1e-22:
             return True
-        if complexity(best.expression) > self.trusted:
+        if len(self.table) < 2 * FEW or complexity(best.expression) > self.trusted:
             return False
         many = self.table.head(self.probes.shape[1])
         bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
         r = bound.residual()
         F = self.probes * bound.root.astype(np.float32)
         F = F[np.isfinite(F).all(1)]
-        z = (F @ r) / (np.sqrt((F**2).sum(1)) * r.std() + 1e-300)
+        z = (F @ r) / np.sqrt((F**2) @ (r**2) + 1e-300)  # White (1980): the noise need not be equal
         return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 0.5)
 
     def spend(self) -> None:

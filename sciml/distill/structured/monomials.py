@@ -57,19 +57,19 @@ class Atoms:
             value *= 1 - 2 * ((odd @ self.negative.T.astype(np.float32)) % 2)
         return value
 
-    def legal(self, powers: Float[np.ndarray, "monomials atoms"]) -> Bool[np.ndarray, "monomials"]:
+    def legal(self, powers: Float[np.ndarray, "monomials atoms"]) -> Bool[np.ndarray, monomials]:
         """Tell which monomials are real: no root of what may be negative."""
         signed = self.negative.any(0)
         return ~((powers % 1 != 0) & signed).any(1)
 
-    def cost(self, powers: Float[np.ndarray, "monomials atoms"]) -> Float[np.ndarray, "monomials"]:
+    def cost(self, powers: Float[np.ndarray, "monomials atoms"]) -> Float[np.ndarray, monomials]:
         """Count the nodes that each monomial adds to a product."""
         size = np.abs(powers)
         common = np.where(size == 1, 2.0, np.where((size == 2) | (size == 0.5), 3.0, 4.0))
         used = powers != 0
         return np.where(used, common, 0).sum(1) + used @ np.array(self.extra, float)
 
-    def expression(self, powers: Float[np.ndarray, "atoms"]) -> sympy.Expr:
+    def expression(self, powers: Float[np.ndarray, atoms]) -> sympy.Expr:
         """Return a monomial as an expression with exact exponents."""
         parts = (a ** exact(p) for a, p in zip(self.expressions, powers, strict=True) if p)
         return sympy.Mul(*parts)

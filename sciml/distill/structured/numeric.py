@@ -57,7 +57,9 @@ def fill(formula: sympy.Expr, constants: Sequence[sympy.Symbol], values: Sequenc
     return formula.xreplace({c: sympy.Float(float(v)) for c, v in zip(constants, values, strict=True)})
 
 
-def bind(formula: sympy.Expr, columns: dict[sympy.Symbol, np.ndarray], constants: Sequence[sympy.Symbol]) -> Program:
+def bind(
+    formula: sympy.Expr, columns: dict[sympy.Symbol, np.ndarray], constants: Sequence[sympy.Symbol]
+) -> Program:
     """Compile a formula for fixed columns into closures that return value and gradient (forward mode).
 
     Whatever holds no constant is evaluated here, once.
@@ -219,14 +221,14 @@ class Fit:
         expression: sympy.Expr,
         symbols: Sequence[sympy.Symbol],
         X: Float[np.ndarray, "rows variables"],
-        y: Float[np.ndarray, "rows"],
-        weights: Float[np.ndarray, "rows"],
+        y: Float[np.ndarray, rows],
+        weights: Float[np.ndarray, rows],
     ):
         self.formula, self.constants, self.values = template(expression)
         self.run = bind(self.formula, dict(zip(symbols, X.T, strict=True)), self.constants)
         self.y, self.root = y, np.sqrt(weights)
 
-    def predict(self) -> Float[np.ndarray, "rows"]:
+    def predict(self) -> Float[np.ndarray, rows]:
         """Evaluate with the present constants."""
         with np.errstate(all="ignore"):
             return np.broadcast_to(np.asarray(self.run(self.values)[0], float), self.y.shape)
@@ -235,7 +237,7 @@ class Fit:
         """Return the loss with the present constants."""
         return self._step(self.values)[0]
 
-    def residual(self) -> Float[np.ndarray, "rows"]:
+    def residual(self) -> Float[np.ndarray, rows]:
         """Return the weighted residual with the present constants."""
         return (self.predict() - self.y) * self.root
 
@@ -260,7 +262,9 @@ class Fit:
             return loss
         damping, small = 1e-4, 0
         for iteration in range(iterations):
-            J = np.stack([np.broadcast_to(gradient.get(k, 0.0) * self.root, r.shape) for k in range(count)], 1)
+            J = np.stack(
+                [np.broadcast_to(gradient.get(k, 0.0) * self.root, r.shape) for k in range(count)], 1
+            )
             if not np.isfinite(J).all() or (iteration == 5 and loss > hopeless):
                 break
             size = np.sqrt(np.einsum("nk,nk->k", J, J)) + 1e-300

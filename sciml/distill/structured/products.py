@@ -99,7 +99,7 @@ class Factors:
     scale: np.ndarray
     cost: np.ndarray
     logs: Float[np.ndarray, "factors rows"]
-    signed: Bool[np.ndarray, "factors"]
+    signed: Bool[np.ndarray, factors]
 
     def expression(self, k: int, power: float) -> sympy.Expr:
         """Return factor ``k`` to a power; a Float stands for a constant that may be refitted."""
@@ -145,7 +145,9 @@ def factors(atoms: Atoms, limit: int, strict: bool = False) -> Factors:
                 g = kind.value(z)
                 logs = z if kind.exponential else _log(g)
             nodes = kind.nodes + cost[fits] + 2 * (c not in (1.0, -1.0))
-            blocks.append((u[fits], np.full(len(fits), number), np.full(len(fits), c), nodes, logs, (g < 0).any(1)))
+            blocks.append(
+                (u[fits], np.full(len(fits), number), np.full(len(fits), c), nodes, logs, (g < 0).any(1))
+            )
     powers, kinds, scale, nodes, logs, signed = (np.concatenate(part) for part in zip(*blocks, strict=True))
     good = np.isfinite(logs).all(1) & (np.abs(logs).max(1) < 400) & (np.ptp(logs, axis=1) > 1e-6)
     return Factors(atoms, powers[good], kinds[good], scale[good], nodes[good], logs[good], signed[good])
@@ -195,7 +197,9 @@ def _propose(
     for _, chosen in problem.best(depth, keep, term=1):
         exponential = [found.kind[k] >= 0 and KINDS[found.kind[k]].exponential for k in chosen]
         more = [() if e else (1, 2, 3) for e in exponential]
-        forced = np.r_[signed, [bool(found.signed[k]) and not e for k, e in zip(chosen, exponential, strict=True)]]
+        forced = np.r_[
+            signed, [bool(found.signed[k]) and not e for k, e in zip(chosen, exponential, strict=True)]
+        ]
         columns = np.column_stack([base, *(found.logs[k].astype(float) for k in chosen)])
         value, rss, real = subsets.round_powers(columns, target, w, grids + more)
         # what changes sign has no fractional power

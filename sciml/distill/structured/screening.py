@@ -10,6 +10,7 @@ from jaxtyping import Float
 from sciml.distill.structured.table import Table
 
 ROWS = 2000
+FEW = 100  # rows that a forest learns nothing from
 LEAST = 2e-3  # of the variance: what is less is not worth a place in the library
 
 
@@ -18,7 +19,7 @@ def active_variables(table: Table, seed: int) -> list[int]:
 
     Importance is measured on the target and, since a large range hides weak variables, on its ranks.
     """
-    if table.X.shape[1] <= 1:
+    if table.X.shape[1] <= 1 or (len(table) < FEW and table.X.shape[1] <= 6):
         return list(range(table.X.shape[1]))
     rng = np.random.default_rng(seed)
     X, y, w = table.X[:ROWS], table.y[:ROWS], table.weights[:ROWS]
@@ -29,21 +30,22 @@ def active_variables(table: Table, seed: int) -> list[int]:
     return chosen or [int(order[0])]
 
 
-def effective_rows(X: Float[np.ndarray, "rows variables"], residual: Float[np.ndarray, "rows"]) -> float:
+def effective_rows(X: Float[np.ndarray, "rows variables"], residual: Float[np.ndarray, rows]) -> float:
     """Estimate how many independent observations a residual is worth.
 
     White noise knows nothing of its neighbour; the error of a network, or of a formula that lacks a term, is
     smooth. With the correlation ρ of the residual's ranks between nearest neighbours, n(1−ρ)/(1+ρ) rows count,
-    as in a first-order autoregression (Bayley and Hammersley 1946).
+    as in a first-order autoregression (Bayley and Hammersley 1946); and where few rows make most of the mean
+    square, they alone count: normal noise has fourth moment 3σ⁴.
     """
     n = len(residual)
     scaled = np.column_stack([scipy.stats.rankdata(x) for x in X.T])
     nearest = scipy.spatial.cKDTree(scaled).query(scaled, k=2)[1][:, 1]
     rank = scipy.stats.rankdata(residual)
     rho = float(np.corrcoef(rank, rank[nearest])[0, 1])
-    if not rho > 3 / np.sqrt(n):
-        return float(n)
-    return max(n * (1 - rho) / (1 + rho), min(n, 20.0))
+    heavy = min(1.0, 3 * float(np.mean(residual**2)) ** 2 / max(float(np.mean(residual**4)), 1e-300))
+    smooth = (1 - rho) / (1 + rho) if rho > 3 / np.sqrt(n) else 1.0
+    return max(n * smooth * heavy, min(n, 20.0))
 
 
 def _importance(X: np.ndarray, y: np.ndarray, w: np.ndarray, rng: np.random.Generator) -> np.ndarray:

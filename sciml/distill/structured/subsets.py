@@ -30,9 +30,9 @@ class Subsets:
     def __init__(
         self,
         columns: Float[np.ndarray, "columns rows"],
-        target: Float[np.ndarray, "rows"],
-        weights: Float[np.ndarray, "rows"],
-        cost: Float[np.ndarray, "columns"],
+        target: Float[np.ndarray, rows],
+        weights: Float[np.ndarray, rows],
+        cost: Float[np.ndarray, columns],
         always: Float[np.ndarray, "rows fixed"] | None = None,
     ):
         root = np.sqrt(weights)
@@ -60,7 +60,7 @@ class Subsets:
         floor = FLOOR * max(self.total, 1e-300)
         return self.rows / 2 * np.log(np.maximum(rss, floor) / max(self.total, 1e-300)) + NODE * cost
 
-    def exact(self, chosen: Chosen) -> tuple[float, Float[np.ndarray, "chosen"]]:
+    def exact(self, chosen: Chosen) -> tuple[float, Float[np.ndarray, chosen]]:
         """Return the residual sum of squares and the coefficients of the original columns."""
         if not chosen:
             return self.tt, np.zeros(0)
@@ -116,7 +116,9 @@ class Subsets:
         return sorted((float(self._length_of(s)), s) for s in unique)
 
     def _length_of(self, chosen: Chosen) -> float:
-        return float(self.length(self.exact(chosen)[0], self.cost[list(chosen)].sum() + self.term * len(chosen)))
+        return float(
+            self.length(self.exact(chosen)[0], self.cost[list(chosen)].sum() + self.term * len(chosen))
+        )
 
     def _likely(self, singles: np.ndarray, most: int) -> np.ndarray:
         """Return the cheapest, the best correlated, and the best by description length."""
@@ -151,7 +153,12 @@ class Subsets:
 
     def _triples(self, k: np.ndarray, number: int) -> list[Chosen]:
         """Score all triples of columns ``k``: for each, all pairs beside it."""
-        return [t for i in range(len(k)) for t in self._pairs(k, number, (int(k[i]),)) if t[1] > k[i] and t[2] > k[i]]
+        return [
+            t
+            for i in range(len(k))
+            for t in self._pairs(k, number, (int(k[i]),))
+            if t[1] > k[i] and t[2] > k[i]
+        ]
 
     def _grow(self, sets: list[Chosen], number: int) -> list[Chosen]:
         """Return each set with each of its best ``number`` further columns, all sets in one product."""
@@ -165,7 +172,9 @@ class Subsets:
             place += Q.shape[1]
             gain = np.where(share > 1e-5, overlap[:, i] ** 2 / np.maximum(share, 1e-5), 0)
             rest = float(r @ r)
-            score = self.rows / 2 * np.log1p(-np.minimum(gain / max(rest, 1e-300), 1 - 1e-6)) + NODE * self.cost
+            score = (
+                self.rows / 2 * np.log1p(-np.minimum(gain / max(rest, 1e-300), 1 - 1e-6)) + NODE * self.cost
+            )
             top = np.argpartition(score, min(number, len(score) - 1))[:number]
             out += [(*s, int(k)) for k in top if int(k) not in s]
         return out
@@ -180,7 +189,6 @@ class Subsets:
                 break
             length, chosen = trial[0]
         return chosen
-
 
     def _exchange_two(self, sets: list[Chosen], likely: np.ndarray) -> list[Chosen]:
         """Replace two columns of a set at once: some columns help only together."""
@@ -208,10 +216,10 @@ def _basis(columns: np.ndarray) -> np.ndarray:
 
 def round_powers(
     columns: Float[np.ndarray, "rows columns"],
-    target: Float[np.ndarray, "rows"],
-    weights: Float[np.ndarray, "rows"],
+    target: Float[np.ndarray, rows],
+    weights: Float[np.ndarray, rows],
     grids: list[tuple[float, ...]],
-) -> tuple[Float[np.ndarray, "columns"], float, int]:
+) -> tuple[Float[np.ndarray, columns], float, int]:
     """Least squares whose coefficients are rounded to simple fractions where the data's error allows.
 
     Args:

@@ -49,7 +49,9 @@ TARGETS: dict[str, Target] = {
     "log y": Target(np.log, lambda y: 1 / y, sympy.exp, 1, 0),
     "1/y^2": Target(lambda y: y**-2.0, lambda y: 2 * y**-3.0, lambda e: e**-_HALF, 2, -2),
     "sqrt y": Target(np.sqrt, lambda y: 0.5 * y**-0.5, lambda e: e**2, 1, 0.5),
-    "y^(-2/3)": Target(lambda y: y ** (-2 / 3), lambda y: 2 / 3 * y ** (-5 / 3), lambda e: e ** (-3 * _HALF), 2, -2 / 3),
+    "y^(-2/3)": Target(
+        lambda y: y ** (-2 / 3), lambda y: 2 / 3 * y ** (-5 / 3), lambda e: e ** (-3 * _HALF), 2, -2 / 3
+    ),
 }
 
 # functions of z = c·u that multiply a monomial: (name, values of c for a simple u, nodes)
@@ -86,7 +88,7 @@ class Library:
     powers: Float[np.ndarray, "features atoms"]
     function: np.ndarray
     functions: tuple[tuple[type, float, np.ndarray] | None, ...]
-    cost: Float[np.ndarray, "features"]
+    cost: Float[np.ndarray, features]
     values: Float[np.ndarray, "features rows"]
 
     @property
@@ -118,7 +120,7 @@ class Library:
 
 
 def library(
-    atoms: Atoms, steps: list[tuple[int, float]], limit: int, goal: Float[np.ndarray, "base"] | None = None
+    atoms: Atoms, steps: list[tuple[int, float]], limit: int, goal: Float[np.ndarray, base] | None = None
 ) -> Library:
     """Build the features on the atoms' rows, cheapest first, at most ``limit``.
 
@@ -131,7 +133,15 @@ def library(
     """
     v, total = atoms.variables, len(atoms.expressions)
     pad = lambda P: np.hstack([P, np.zeros((len(P), total - v))])
-    plain = pad(enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5, 3, -3, 1.5, -1.5, 4, -4), 5, 13, limit // 3 if goal is None else limit))
+    plain = pad(
+        enumerate_powers(
+            v,
+            (1, -1, 2, -2, 0.5, -0.5, 3, -3, 1.5, -1.5, 4, -4),
+            5,
+            13,
+            limit // 3 if goal is None else limit,
+        )
+    )
     plain = np.concatenate([plain, _derived(atoms, 2 * limit // 5), _high(v, total)])
     plain = plain[atoms.legal(plain)]
     if goal is not None:
@@ -302,9 +312,11 @@ def steps(table: Table, active: list[int], most: int = 2) -> list[tuple[int, flo
     return [(i, position) for _, i, position in sorted(found)[:most]]
 
 
-def _rest(gram: Float[np.ndarray, "batch k k"]) -> Float[np.ndarray, "batch"]:
+def _rest(gram: Float[np.ndarray, "batch k k"]) -> Float[np.ndarray, batch]:
     """Return the residual sum of squares of the last column on the others, from Gram matrices."""
-    G = gram[:, :-1, :-1] + 1e-9 * np.trace(gram[:, :-1, :-1], axis1=1, axis2=2)[:, None, None] * np.eye(gram.shape[1] - 1)
+    G = gram[:, :-1, :-1] + 1e-9 * np.trace(gram[:, :-1, :-1], axis1=1, axis2=2)[:, None, None] * np.eye(
+        gram.shape[1] - 1
+    )
     b = gram[:, :-1, -1]
     return np.maximum(gram[:, -1, -1] - (np.linalg.solve(G, b[..., None])[..., 0] * b).sum(1), 0)
 

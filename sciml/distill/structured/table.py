@@ -11,7 +11,7 @@ from jaxtyping import Float
 from sciml.distill.front import Problem
 from sciml.distill.structured.dimensions import vectors
 
-SAMPLE = 4000  # rows that the search works on; the short list sees all
+SAMPLE = 2000  # rows that the search works on; the short list sees all
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Table:
     """
 
     X: Float[np.ndarray, "rows variables"]
-    y: Float[np.ndarray, "rows"]
-    weights: Float[np.ndarray, "rows"]
+    y: Float[np.ndarray, rows]
+    weights: Float[np.ndarray, rows]
     symbols: tuple[sympy.Symbol, ...]
     columns: tuple[int, ...]
-    scales: Float[np.ndarray, "variables"]
+    scales: Float[np.ndarray, variables]
     y_scale: float
     groups: tuple[int, ...]
     dimensions: Float[np.ndarray, "variables base"]
-    target_dimension: Float[np.ndarray, "base"] | None
+    target_dimension: Float[np.ndarray, base] | None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -78,7 +78,9 @@ def check(problem: Problem) -> None:
     for name, column in zip((*problem.names, "the target"), (*X.T, y), strict=True):
         bad = np.flatnonzero(~np.isfinite(column))
         if len(bad):
-            raise ValueError(f"{name} is {column[bad[0]]} in row {bad[0]} ({len(bad)} such rows): remove them")
+            raise ValueError(
+                f"{name} is {column[bad[0]]} in row {bad[0]} ({len(bad)} such rows): remove them"
+            )
     if problem.weights is not None:
         w = np.asarray(problem.weights)
         if w.shape != y.shape or not np.isfinite(w).all() or (w < 0).any() or not (w > 0).any():
@@ -112,7 +114,9 @@ def prepare(problem: Problem, rng: np.random.Generator, sample: int = SAMPLE) ->
     weights = weights / max(np.average(y**2, weights=weights) * weights.mean(), 1e-300)
     symbols = tuple(sympy.Symbol(problem.names[j]) for j in columns)
     known, target = _dimensions(units, problem.target_unit)
-    return Table(X / scales, y, weights, symbols, tuple(columns), scales, y_scale, groups, known, target), messages
+    return Table(
+        X / scales, y, weights, symbols, tuple(columns), scales, y_scale, groups, known, target
+    ), messages
 
 
 def _dimensions(units: list[str] | None, target: str | None) -> tuple[np.ndarray, np.ndarray | None]:
