@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -63,7 +64,7 @@ def evaluate(expression: sympy.Expr, columns: Mapping[str, np.ndarray]) -> Float
     if expression.has(sympy.zoo, sympy.nan):
         return np.full(shape, np.nan)
     arrays = [np.asarray(columns[name], dtype=np.float64) for name in names]
-    return _call(_compile((expression,), names), arrays, shape)[0]
+    return _call(_compile(expression, names), arrays, shape)
 
 
 def loss(expression: sympy.Expr, problem: Problem) -> float:
@@ -105,45 +106,53 @@ _SETS = (sympy.Max, sympy.Min)
 def refit(expression: sympy.Expr, problem: Problem) -> tuple[sympy.Expr, float]:
     """Fit the free constants of a formula (see `parameters`) to all rows by weighted least squares.
 
-    A trust-region Gauss-Newton method with analytic derivatives starts from the constants as they are,
-    in units of their size. Returns the formula with the new numbers and its `loss`, or the old where no
-    better is found.
+    A trust-region Gauss-Newton method starts from the constants as they are, in units of their size;
+    on a large table it first settles on a sample. Returns the formula with the new numbers and its
+    `loss`, or the old where no better is found.
     """
     template, start = parameters(expression)
     before = loss(expression, problem)
     if not start or not np.isfinite(before):
         return expression, before
-    constants = tuple(start)
-    names = (*map(str, constants), *problem.names)
-    derivatives = [template, *(_derivative(template, c) for c in constants)]
-    compiled = _compile(tuple(derivatives), names)
-    size = np.array([abs(value) or 1.0 for value in start.values()])
-    root = _root_weights(problem)[:, None]
+    values = np.array(list(start.values()))
+    if len(problem.y) > 2 * _SAMPLE:
+        rows = np.sort(np.random.default_rng(0).choice(len(problem.y), _SAMPLE, replace=False))
+        weights = None if problem.weights is None else problem.weights[rows]
+        sample = replace(problem, X=problem.X[rows], y=problem.y[rows], weights=weights)
+        values = _least_squares(template, tuple(start), values, sample)
+    values = _least_squares(template, tuple(start), values, problem)
+    refitted = template.xreplace(dict(zip(start, map(sympy.Float, values), strict=True)))
+    after = loss(refitted, problem)
+    return (refitted, after) if after < before else (expression, before)
 
-    def values_and_derivatives(scaled: np.ndarray) -> np.ndarray:
-        arguments = [*(scaled * size), *problem.X.T.astype(np.float64)]
-        return np.stack(_call(compiled, arguments, problem.y.shape), axis=1) * root
+
+_SAMPLE = 10_000
+
+
+def _least_squares(
+    template: sympy.Expr, constants: tuple[sympy.Symbol, ...], start: np.ndarray, problem: Problem
+) -> np.ndarray:
+    compiled = _compile(template, (*map(str, constants), *problem.names))
+    size = np.where(start == 0, 1.0, np.abs(start))
+    root = _root_weights(problem)
+    columns = [*problem.X.T.astype(np.float64)]
 
     def residuals(scaled: np.ndarray) -> np.ndarray:
-        return values_and_derivatives(scaled)[:, 0] - problem.y * root[:, 0]
+        return root * (_call(compiled, [*(scaled * size), *columns], problem.y.shape) - problem.y)
 
-    def jacobian(scaled: np.ndarray) -> np.ndarray:
-        return np.nan_to_num(values_and_derivatives(scaled)[:, 1:] * size, posinf=0.0, neginf=0.0)
-
+    if not np.isfinite(residuals(start / size)).all():
+        return start
     fitted = scipy.optimize.least_squares(
         residuals,
-        np.array(list(start.values())) / size,
-        jacobian,
+        start / size,
+        jac="3-point",
         x_scale="jac",
         ftol=1e-15,
         xtol=1e-15,
         gtol=1e-15,
         max_nfev=100,
     )
-    numbers = dict(zip(constants, map(sympy.Float, fitted.x * size), strict=True))
-    refitted = template.xreplace(numbers)
-    after = loss(refitted, problem)
-    return (refitted, after) if after < before else (expression, before)
+    return fitted.x * size
 
 
 def _columns(problem: Problem) -> dict[str, np.ndarray]:
@@ -153,8 +162,9 @@ def _columns(problem: Problem) -> dict[str, np.ndarray]:
 def _root_weights(problem: Problem) -> np.ndarray:
     """Square roots of the weights, such that a sum of weighted squares is the loss."""
     weights = np.ones(len(problem.y)) if problem.weights is None else np.asarray(problem.weights, float)
-    total = float(np.sum(weights * np.square(problem.y, dtype=np.float64)))
-    return np.sqrt(weights / (total or float(np.sum(weights)) or 1.0))
+    size = float(np.max(np.abs(problem.y), initial=0.0)) or 1.0  # squares of 1e200 would overflow
+    total = float(np.sum(weights * np.square(problem.y / size, dtype=np.float64)))
+    return np.sqrt(weights / (total or float(np.sum(weights)) or 1.0)) / size
 
 
 def _loss(prediction: np.ndarray, problem: Problem) -> float:
@@ -163,30 +173,18 @@ def _loss(prediction: np.ndarray, problem: Problem) -> float:
     return value if math.isfinite(value) else math.inf
 
 
-def _derivative(expression: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
-    """Differentiate, taking all symbols as real and steps as flat, which they are almost everywhere."""
-    real = {s: sympy.Dummy(s.name, real=True) for s in expression.free_symbols}
-    derived = expression.xreplace(real).diff(real[symbol])
-    flat = derived.xreplace(dict.fromkeys(derived.atoms(sympy.DiracDelta), sympy.Integer(0)))
-    return flat.xreplace({dummy: s for s, dummy in real.items()})
-
-
 @lru_cache(maxsize=1024)
-def _compile(expressions: tuple[sympy.Expr, ...], names: tuple[str, ...]) -> Callable:
+def _compile(expression: sympy.Expr, names: tuple[str, ...]) -> Callable:
+    # integers that no array element can hold become floats
+    large = {n: sympy.Float(n) for n in expression.atoms(sympy.Integer) if abs(n) > 2**53}
     symbols = [sympy.Symbol(name) for name in names]
-    exact = [  # integers that no array element can hold become floats
-        e.xreplace({n: sympy.Float(n) for n in e.atoms(sympy.Integer) if abs(n) > 2**53}) for e in expressions
-    ]
-    return sympy.lambdify(symbols, exact, modules=["numpy", "scipy"], dummify=True, cse=len(exact) > 1)
+    return sympy.lambdify(symbols, expression.xreplace(large), modules=["numpy", "scipy"], dummify=True)
 
 
-def _call(compiled: Callable, arguments: list, shape: tuple[int, ...]) -> list[np.ndarray]:
+def _call(compiled: Callable, arguments: list, shape: tuple[int, ...]) -> np.ndarray:
+    """Evaluate in real numbers, silently: nan where the formula is not defined."""
     with np.errstate(all="ignore"):
-        return [_real(value, shape) for value in compiled(*arguments)]
-
-
-def _real(value, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.asarray(value)
-    if np.iscomplexobj(array):
-        array = np.where(array.imag == 0, array.real, np.nan)
-    return np.array(np.broadcast_to(array, shape), dtype=np.float64)
+        array = np.asarray(compiled(*arguments))
+        if np.iscomplexobj(array):
+            array = np.where(array.imag == 0, array.real, np.nan)
+        return np.array(np.broadcast_to(array, shape), dtype=np.float64)

@@ -25,9 +25,9 @@ class Problem:
     """
 
     X: Float[np.ndarray, "rows variables"]
-    y: Float[np.ndarray, rows]
+    y: Float[np.ndarray, "rows"]
     names: tuple[str, ...]
-    weights: Float[np.ndarray, rows] | None = None
+    weights: Float[np.ndarray, "rows"] | None = None
     units: tuple[str, ...] | None = None
     target_unit: str | None = None
 
@@ -76,6 +76,8 @@ class Front:
         effective_rows: how many independent observations they are worth, None if not estimated; fewer
             than ``rows`` if what the best formula leaves over is correlated between neighbouring rows, as
             the error of a network is.
+        noise: loss that the stated errors of ``y`` alone would give, where they are known; formulas below
+            it fit errors and gain nothing by it.
         complete: False if the search was ended before its time (interrupted, crashed, timed out).
         messages: what the user should know of how the search went.
     """
@@ -85,6 +87,7 @@ class Front:
     complete: bool = True
     messages: tuple[str, ...] = field(default=())
     effective_rows: float | None = None
+    noise: float = 0.0
 
     @classmethod
     def of(cls, candidates: Iterable[Candidate], rows: int, **state) -> Front:
@@ -115,11 +118,16 @@ class Front:
             raise ValueError(
                 "the front is empty: the search ended before it fitted a formula; give it more time"
             )
+        return min(self, key=self.length)
+
+    def length(self, candidate: Candidate) -> float:
+        """Return the description length by which `best` chooses."""
         rows = min(self.rows, EFFECTIVE_ROWS, self.effective_rows or np.inf)
-        return min(self, key=lambda c: description_length(c.expression, c.complexity, c.loss, rows))
+        loss = max(candidate.loss, self.noise)
+        return description_length(candidate.expression, candidate.complexity, loss, rows)
 
     def merge(self, other: Front) -> Front:
-        """Return the front of both, complete only if both are; of the estimates of independent rows, the smaller."""
+        """Return the front of both, complete only if both are; of two estimates, the cautious one."""
         estimates = [e for e in (self.effective_rows, other.effective_rows) if e is not None]
         return Front.of(
             (*self, *other),
@@ -127,6 +135,7 @@ class Front:
             complete=self.complete and other.complete,
             messages=self.messages + other.messages,
             effective_rows=min(estimates, default=None),
+            noise=max(self.noise, other.noise),
         )
 
 

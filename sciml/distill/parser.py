@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ast
 import difflib
+import keyword
 import math
+import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
 import sympy
 from sympy.printing.str import StrPrinter
@@ -21,8 +24,11 @@ _LARGEST = math.log(1e300)  # numbers beyond are refused before they are compute
 
 CONSTANTS: dict[str, sympy.Expr] = {"pi": sympy.pi, "E": sympy.E}
 
-# name: (constructor, fewest arguments, most arguments); the real branch wherever there is a choice
-FUNCTIONS: dict[str, tuple[Callable[..., sympy.Expr], int, int]] = {
+# constructor, fewest arguments, most arguments
+Function = tuple[Callable[..., sympy.Expr], int, int]
+
+# the real branch wherever there is a choice
+FUNCTIONS: dict[str, Function] = {
     "sqrt": (sympy.sqrt, 1, 1),
     "cbrt": (lambda x: sympy.sign(x) * sympy.Abs(x) ** sympy.Rational(1, 3), 1, 1),
     "square": (lambda x: x**2, 1, 1),
@@ -57,8 +63,13 @@ _OPERATORS: dict[type, Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
 }
 
 
-def parse(text: str, names: Iterable[str]) -> sympy.Expr:
+def parse(text: str, names: Iterable[str], functions: Mapping[str, Function] | None = None) -> sympy.Expr:
     """Read a formula in ``names``, numbers, ``pi``, ``E``, ``+ - * / ** ^`` and `FUNCTIONS`.
+
+    Args:
+        text: the formula.
+        names: the variables that may occur.
+        functions: further functions, with the numbers of arguments that they take.
 
     Raises:
         ValueError: for anything else, naming the token and its position (counted from 0).
@@ -67,12 +78,13 @@ def parse(text: str, names: Iterable[str]) -> sympy.Expr:
         raise ValueError(  # noqa: TRY004 (one kind of error for whatever a file may hold)
             f"a formula must be text, found {type(text).__name__}"
         )
-    return _Parser(text, names).read()
+    return _Parser(text, names, {**FUNCTIONS, **(functions or {})}).read()
 
 
 class _Parser:
-    def __init__(self, text: str, names: Iterable[str]):
+    def __init__(self, text: str, names: Iterable[str], functions: Mapping[str, Function]):
         self.text = text
+        self.functions = functions
         # Python normalizes identifiers so (the micro sign becomes the Greek letter)
         self.symbols = {unicodedata.normalize("NFKC", name): sympy.Symbol(name) for name in names}
         start = len(text) - len(text.lstrip())
@@ -126,9 +138,9 @@ class _Parser:
         return found
 
     def call(self, name: str, args: list[sympy.Expr], node: ast.expr) -> sympy.Expr:
-        if name not in FUNCTIONS:
-            raise self.unknown("function", name, FUNCTIONS, node)
-        function, fewest, most = FUNCTIONS[name]
+        if name not in self.functions:
+            raise self.unknown("function", name, self.functions, node)
+        function, fewest, most = self.functions[name]
         if not fewest <= len(args) <= most:
             wanted = fewest if fewest == most else f"{fewest} to {most}"
             raise self.error(f"{name} takes {wanted} arguments, found {len(args)}", node)
@@ -179,9 +191,35 @@ def _simple(exponent: sympy.Expr) -> sympy.Expr:
     return exponent
 
 
+def check_names(names: Iterable[str], what: str = "variable") -> None:
+    """Refuse names that a formula could not be read back with.
+
+    Raises:
+        ValueError: naming the name, why it will not do, and one that will.
+    """
+    names = list(names)
+    for name in names:
+        if not isinstance(name, str) or not name.isidentifier() or len(name) > 100:
+            suggestion = re.sub(r"\W+", "_", str(name)).strip("_")[:100]
+            suggestion = suggestion if suggestion.isidentifier() else f"x_{suggestion}".rstrip("_")
+            reason = "is not a word of letters, digits and underscores"
+        elif keyword.iskeyword(name) or name in FUNCTIONS or name == "pi":
+            reason, suggestion = "already has a meaning in formulas", f"{name}_"
+        else:
+            continue
+        raise ValueError(f"{what} name {name!r} {reason}; rename it, for example to {suggestion!r}")
+    counts = Counter(unicodedata.normalize("NFKC", name) for name in names)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(f"{what} names must differ; {twice[0]!r} occurs {counts[twice[0]]} times")
+
+
 class _ExactPrinter(StrPrinter):
-    def _print_Float(self, expr):  # noqa: N802
+    def _print_Float(self, expr):
         return repr(float(expr))
+
+    def _print_Exp1(self, expr):
+        return "exp(1)"  # E may be a variable: an energy, a field
 
 
 def to_text(expression: sympy.Expr) -> str:

@@ -1,1 +1,5 @@
 """Whole networks, one file each."""
+
+from sciml.models.interaction_network import InteractionNetwork
+
+__all__ = ["InteractionNetwork"]

@@ -220,3 +220,34 @@ def test_refit_never_makes_a_formula_worse():
         assert error <= loss(formula, problem)
     assert loss(parse("log(x - 2.5)", "x"), problem) == math.inf
     assert math.isfinite(refit(2.5 * x, Problem(problem.X, np.zeros(400), ("x", "y")))[1])
+
+
+def test_refit_of_a_large_table_uses_every_row():
+    rng = np.random.default_rng(2)
+    X = rng.uniform(0.5, 3, (50_000, 1))
+    y = 2.5 * X[:, 0] ** 1.5 + rng.normal(0, 0.1, 50_000)
+    fitted, error = refit(parse("1.5*x**1.3", "x"), Problem(X, y, ("x",)))
+    expected, start = parameters(fitted)
+    # at the optimum of all rows, the residual is orthogonal to the derivatives on all rows
+    residual = evaluate(fitted, {"x": X[:, 0]}) - y
+    for constant in start:
+        derivative = evaluate(expected.diff(constant).subs(start), {"x": X[:, 0]})
+        assert abs(derivative @ residual) < 1e-6 * np.linalg.norm(derivative) * np.linalg.norm(residual)
+    assert error == pytest.approx(np.sum(residual**2) / np.sum(y**2))
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-30, 1e200])
+def test_loss_is_relative_at_any_size(size):
+    X = np.linspace(1, 2, 50)[:, None]
+    problem = Problem(X, size * X[:, 0], ("x",))
+    assert loss(sympy.Float(size) * x, problem) < 1e-30
+    assert loss(sympy.Float(1.5 * size) * x, problem) == pytest.approx(0.25)
+    _, error = refit(sympy.Float(1.5 * size) * x, problem)
+    assert error < 1e-30
+
+
+def test_parse_takes_further_functions():
+    functions = {"double": (lambda e: 2 * e, 1, 1)}
+    assert parse("double(x) + sin(x)", "x", functions) == 2 * x + sympy.sin(x)
+    with pytest.raises(ValueError, match="double takes 1"):
+        parse("double(x, x)", "x", functions)

@@ -9,17 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciml.distill.front import FLOOR, Candidate, Front, Problem
+from sciml.distill.structured.fitting import Fit
+from sciml.distill.structured.library import library
 from sciml.distill.structured.monomials import atoms, enumerate_powers
-from sciml.distill.structured.numeric import Fit, bind, template
+from sciml.distill.structured.numeric import bind, template
 from sciml.distill.structured.products import KINDS
 from sciml.distill.structured.screening import active_variables, effective_rows
+from sciml.distill.structured.steps import steps
 from sciml.distill.structured.subsets import Subsets, round_powers
-from sciml.distill.structured.sums import TARGETS, library, steps
+from sciml.distill.structured.sums import TARGETS, goals
 from sciml.distill.structured.table import prepare
 
 x, z = sympy.symbols("x z")
 FORMULAS = [
-    1.5 * x**2.3 + 0.2, 2.0 * sympy.exp(-0.7 * x) * sympy.sin(1.3 * z), (1.1 * x + 0.4 * z) ** sympy.Rational(-3, 2),
+    1.5 * x**2.3 + 0.2,
+    2.0 * sympy.exp(-0.7 * x) * sympy.sin(1.3 * z), (1.1 * x + 0.4 * z) ** sympy.Rational(-3, 2),
     sympy.Float(0.8) / (1.2 + x**2) + sympy.log(0.5 * x + z), sympy.tanh(0.3 * x) * sympy.cosh(0.2 * z),
     sympy.sqrt(x**2 + 0.3) * sympy.Max(0.9 * x, z), 0.4 * sympy.Abs(0.7 * x - z) + sympy.atan(0.2 * z),
 ]  # fmt: skip
@@ -133,7 +137,7 @@ def test_units_prune_the_library():
     X = np.random.default_rng(0).uniform(0.5, 2, (50, 3))
     data = table(X, X[:, 0], units=("J", "nm", "nm"), target_unit="J")
     basis = atoms(data, [0, 1, 2])
-    free, strict = library(basis, [], 4000), library(basis, [], 4000, data.target_dimension)
+    free, strict = library(basis, [], 4000), library(basis, [], 4000, goals(data))
     assert len(strict.cost) < len(free.cost) / 3
     energy = sympy.lambdify(data.symbols, strict.expression(5))
     ratio = energy(2.0, 3.0, 3.0) / energy(2.0, 1.0, 1.0)  # scaling both lengths changes nothing

@@ -30,7 +30,7 @@ def vectors(units: Sequence[str]) -> Float[np.ndarray, "units base"]:
 
 
 def equal(
-    dimensions: Float[np.ndarray, "items base"], goal: Float[np.ndarray, base] | float
-) -> Bool[np.ndarray, items]:
+    dimensions: Float[np.ndarray, "items base"], goal: Float[np.ndarray, "base"] | float
+) -> Bool[np.ndarray, "items"]:
     """Tell which items have the dimension ``goal``; all have, where there are no units."""
-    return (np.abs(dimensions - goal) < 1e-9).all(1)
+    return np.all(np.abs(dimensions - goal) < 1e-9, axis=1)

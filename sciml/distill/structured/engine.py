@@ -13,10 +13,12 @@ import sympy
 from sciml.distill.expression import complexity
 from sciml.distill.front import FLOOR, Candidate, Front, Problem
 from sciml.distill.structured import products, sums
+from sciml.distill.structured.fitting import Fit
+from sciml.distill.structured.library import library
 from sciml.distill.structured.monomials import atoms
-from sciml.distill.structured.numeric import Fit
 from sciml.distill.structured.polish import Polished, fit, polish
 from sciml.distill.structured.screening import FEW, active_variables, effective_rows
+from sciml.distill.structured.steps import steps
 from sciml.distill.structured.table import Table, check, prepare
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ def search(
     Args:
         problem: the observations.
         seconds: wall-clock limit.
-        seed: of the row sample and of the screening; the result depends on it alone if the clock does not end it.
+        seed: of the row sample and the screening; unless the clock ends it, it fixes the front.
         on_front: called with the front after each stage that improved it.
         max_evaluations: limit on the number of formulas that are fitted.
 
@@ -99,12 +101,13 @@ class _Search:
             yield from self.passes([*active, *more])
 
     def passes(self, active: list[int], strict: bool = False) -> Iterator[Iterable[sympy.Expr]]:
-        """Yield the proposals of products, then of sums, in the given variables; if strict, unit-consistent ones."""
+        """Yield the proposals of products, then of sums; if strict, of the unit-consistent ones."""
         log.info("active variables: %s", [str(self.table.symbols[j]) for j in active])
         small = self.table.head(600)
         basis = atoms(small, active[:8])
-        goal = self.table.target_dimension if strict else None
-        self.library = sums.library(basis, sums.steps(self.table.head(2000), active), 15000, goal)
+        jumps = steps(self.table.head(2000), active)
+        goals = sums.goals(self.table) if strict else None
+        self.library = library(basis, jumps, 15000, goals)
         many = self.table.head(2000)
         chosen = np.argsort(self.library.cost, kind="stable")[:4000]
         self.probes = self.library.evaluate(atoms(many, active[:8]), chosen).astype(np.float32)
@@ -155,7 +158,7 @@ class _Search:
                 self.found[q.expression] = q
 
     def done(self) -> bool:
-        """Tell whether a simple formula leaves only noise: no feature of the library explains more of the rest."""
+        """Tell whether a simple formula leaves only noise: no feature of the library explains the rest."""
         best = self.best()
         if best.loss < 1e-22:
             return True

@@ -1,4 +1,4 @@
-"""Power products of atoms: variables and the few composites (differences, squared lengths, sines) that laws use."""
+"""Power products of atoms: variables, and the few composites (differences, lengths, sines) that laws use."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ class Atoms:
             value *= 1 - 2 * ((odd @ self.negative.T.astype(np.float32)) % 2)
         return value
 
-    def legal(self, powers: Float[np.ndarray, "monomials atoms"]) -> Bool[np.ndarray, monomials]:
+    def legal(self, powers: Float[np.ndarray, "monomials atoms"]) -> Bool[np.ndarray, "monomials"]:
         """Tell which monomials are real: no root of what may be negative."""
         signed = self.negative.any(0)
         return ~((powers % 1 != 0) & signed).any(1)
 
-    def cost(self, powers: Float[np.ndarray, "monomials atoms"]) -> Float[np.ndarray, monomials]:
+    def cost(self, powers: Float[np.ndarray, "monomials atoms"]) -> Float[np.ndarray, "monomials"]:
         """Count the nodes that each monomial adds to a product."""
         size = np.abs(powers)
         common = np.where(size == 1, 2.0, np.where((size == 2) | (size == 0.5), 3.0, 4.0))
         used = powers != 0
         return np.where(used, common, 0).sum(1) + used @ np.array(self.extra, float)
 
-    def expression(self, powers: Float[np.ndarray, atoms]) -> sympy.Expr:
+    def expression(self, powers: Float[np.ndarray, "atoms"]) -> sympy.Expr:
         """Return a monomial as an expression with exact exponents."""
         parts = (a ** exact(p) for a, p in zip(self.expressions, powers, strict=True) if p)
         return sympy.Mul(*parts)
@@ -84,7 +84,7 @@ _Atom = tuple[sympy.Expr, np.ndarray, int, np.ndarray]  # expression, values, ex
 
 
 def atoms(table: Table, active: Sequence[int]) -> Atoms:
-    """Collect variables, differences, sums and squared lengths of like variables, sines and cosines of angles."""
+    """Collect variables, differences, sums and squared lengths of like variables, sines of angles."""
     X, s, d = table.X[:, list(active)], [table.symbols[j] for j in active], table.dimensions[list(active)]
     group = [table.groups[j] for j in active]
     variables: list[_Atom] = [(e, x, 0, dim) for e, x, dim in zip(s, X.T, d, strict=True)]

@@ -99,7 +99,7 @@ class Factors:
     scale: np.ndarray
     cost: np.ndarray
     logs: Float[np.ndarray, "factors rows"]
-    signed: Bool[np.ndarray, factors]
+    signed: Bool[np.ndarray, "factors"]
 
     def expression(self, k: int, power: float) -> sympy.Expr:
         """Return factor ``k`` to a power; a Float stands for a constant that may be refitted."""
@@ -118,7 +118,7 @@ def _number(power: float) -> sympy.Expr:
 
 
 def factors(atoms: Atoms, limit: int, strict: bool = False) -> Factors:
-    """Build the composite factors on the atoms' rows: derived atoms themselves, then each kind over its monomials.
+    """Build the composite factors: derived atoms themselves, then each kind over its monomials.
 
     Args:
         atoms: what monomials are made of.
@@ -190,16 +190,14 @@ def _propose(
     atoms, target = found.atoms, _log(table.y)
     n = atoms.variables
     base = np.column_stack([np.ones(len(table)), atoms.logs[:, :n]])
-    signed = atoms.negative[:, :n].any(0)
+    signed = [bool(column.any()) for column in atoms.negative[:, :n].T]
     grids: list[tuple[int, ...]] = [(), *((1,) if s else (1, 2, 3) for s in signed)]
     problem = subsets.Subsets(found.logs, target, w, found.cost, always=base)
     out = []
     for _, chosen in problem.best(depth, keep, term=1):
         exponential = [found.kind[k] >= 0 and KINDS[found.kind[k]].exponential for k in chosen]
-        more = [() if e else (1, 2, 3) for e in exponential]
-        forced = np.r_[
-            signed, [bool(found.signed[k]) and not e for k, e in zip(chosen, exponential, strict=True)]
-        ]
+        more: list[tuple[int, ...]] = [() if e else (1, 2, 3) for e in exponential]
+        forced = signed + [bool(found.signed[k]) and not e for k, e in zip(chosen, exponential, strict=True)]
         columns = np.column_stack([base, *(found.logs[k].astype(float) for k in chosen)])
         value, rss, real = subsets.round_powers(columns, target, w, grids + more)
         # what changes sign has no fractional power

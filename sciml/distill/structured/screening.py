@@ -1,4 +1,4 @@
-"""Which variables matter: permutation importance in a tree ensemble, against shuffled shadows of the variables."""
+"""Which variables matter: permutation importance in a tree ensemble, against shuffled shadows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ LEAST = 2e-3  # of the variance: what is less is not worth a place in the librar
 
 
 def active_variables(table: Table, seed: int) -> list[int]:
-    """Return the variables that the target depends on, most important first (Breiman 2001; shadows as in Boruta).
+    """Return the variables that the target depends on, most important first.
+
+    Permutation importance (Breiman 2001) beyond that of shuffled shadows (Kursa and Rudnicki 2010).
 
     Importance is measured on the target and, since a large range hides weak variables, on its ranks.
     """
@@ -30,17 +32,17 @@ def active_variables(table: Table, seed: int) -> list[int]:
     return chosen or [int(order[0])]
 
 
-def effective_rows(X: Float[np.ndarray, "rows variables"], residual: Float[np.ndarray, rows]) -> float:
+def effective_rows(X: Float[np.ndarray, "rows variables"], residual: Float[np.ndarray, "rows"]) -> float:
     """Estimate how many independent observations a residual is worth.
 
-    White noise knows nothing of its neighbour; the error of a network, or of a formula that lacks a term, is
-    smooth. With the correlation ρ of the residual's ranks between nearest neighbours, n(1−ρ)/(1+ρ) rows count,
-    as in a first-order autoregression (Bayley and Hammersley 1946); and where few rows make most of the mean
-    square, they alone count: normal noise has fourth moment 3σ⁴.
+    White noise knows nothing of its neighbour; the error of a network, or of a formula that lacks a term,
+    is smooth. With the correlation ρ of the residual's ranks between nearest neighbours, n(1−ρ)/(1+ρ) rows
+    count, as in a first-order autoregression (Bayley and Hammersley 1946); and where few rows make most of
+    the mean square, they alone count: normal noise has fourth moment 3σ⁴.
     """
     n = len(residual)
     scaled = np.column_stack([scipy.stats.rankdata(x) for x in X.T])
-    nearest = scipy.spatial.cKDTree(scaled).query(scaled, k=2)[1][:, 1]
+    nearest = np.asarray(scipy.spatial.cKDTree(scaled).query(scaled, k=[2])[1])[:, 0]
     rank = scipy.stats.rankdata(residual)
     rho = float(np.corrcoef(rank, rank[nearest])[0, 1])
     heavy = min(1.0, 3 * float(np.mean(residual**2)) ** 2 / max(float(np.mean(residual**4)), 1e-300))

@@ -6,7 +6,7 @@ Every pair is scored from one Gram matrix; larger sets grow from the best pairs 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -30,9 +30,9 @@ class Subsets:
     def __init__(
         self,
         columns: Float[np.ndarray, "columns rows"],
-        target: Float[np.ndarray, rows],
-        weights: Float[np.ndarray, rows],
-        cost: Float[np.ndarray, columns],
+        target: Float[np.ndarray, "rows"],
+        weights: Float[np.ndarray, "rows"],
+        cost: Float[np.ndarray, "columns"],
         always: Float[np.ndarray, "rows fixed"] | None = None,
     ):
         root = np.sqrt(weights)
@@ -55,12 +55,12 @@ class Subsets:
         self.term = 0.0
         self._gram: tuple[np.ndarray, np.ndarray] | None = None
 
-    def length(self, rss: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    def length(self, rss: np.ndarray | float, cost: np.ndarray | float) -> np.ndarray:
         """Return the description length in nats of a residual sum of squares and a number of nodes."""
         floor = FLOOR * max(self.total, 1e-300)
         return self.rows / 2 * np.log(np.maximum(rss, floor) / max(self.total, 1e-300)) + NODE * cost
 
-    def exact(self, chosen: Chosen) -> tuple[float, Float[np.ndarray, chosen]]:
+    def exact(self, chosen: Chosen) -> tuple[float, Float[np.ndarray, "chosen"]]:
         """Return the residual sum of squares and the coefficients of the original columns."""
         if not chosen:
             return self.tt, np.zeros(0)
@@ -216,10 +216,10 @@ def _basis(columns: np.ndarray) -> np.ndarray:
 
 def round_powers(
     columns: Float[np.ndarray, "rows columns"],
-    target: Float[np.ndarray, rows],
-    weights: Float[np.ndarray, rows],
-    grids: list[tuple[float, ...]],
-) -> tuple[Float[np.ndarray, columns], float, int]:
+    target: Float[np.ndarray, "rows"],
+    weights: Float[np.ndarray, "rows"],
+    grids: Sequence[tuple[int, ...]],
+) -> tuple[Float[np.ndarray, "columns"], float, int]:
     """Least squares whose coefficients are rounded to simple fractions where the data's error allows.
 
     Args:
@@ -235,7 +235,7 @@ def round_powers(
     A, t = columns * root[:, None], target * root
     value = np.linalg.lstsq(A, t, rcond=1e-10)[0]
     open_ = np.ones(len(value), bool)
-    real = 0
+    real, grids = 0, list(grids)
     while True:
         rest = A[:, open_]
         left = t - A[:, ~open_] @ value[~open_]
@@ -258,7 +258,7 @@ def round_powers(
             value[k], open_[k] = near, False
 
 
-def _nearest(value: float, error: float, denominators: tuple[float, ...]) -> float | None:
+def _nearest(value: float, error: float, denominators: tuple[int, ...]) -> float | None:
     """Return the simplest fraction within the error, or None."""
     for d in denominators:
         near = round(value * d) / d

@@ -32,15 +32,15 @@ class Table:
     """
 
     X: Float[np.ndarray, "rows variables"]
-    y: Float[np.ndarray, rows]
-    weights: Float[np.ndarray, rows]
+    y: Float[np.ndarray, "rows"]
+    weights: Float[np.ndarray, "rows"]
     symbols: tuple[sympy.Symbol, ...]
     columns: tuple[int, ...]
-    scales: Float[np.ndarray, variables]
+    scales: Float[np.ndarray, "variables"]
     y_scale: float
     groups: tuple[int, ...]
     dimensions: Float[np.ndarray, "variables base"]
-    target_dimension: Float[np.ndarray, base] | None
+    target_dimension: Float[np.ndarray, "base"] | None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -88,7 +88,7 @@ def check(problem: Problem) -> None:
 
 
 def prepare(problem: Problem, rng: np.random.Generator, sample: int = SAMPLE) -> tuple[Table, list[str]]:
-    """Sample rows in random order, drop constant and repeated columns, bring all to scale; say what was done."""
+    """Sample rows, drop constant and repeated columns, bring all to scale; say what was done."""
     messages: list[str] = []
     rows = rng.permutation(len(problem.y))
     if len(rows) > sample:

@@ -1,0 +1,227 @@
+"""Run directories: what is written, atomically, and how a model comes back from one.
+
+A run directory holds ``config.yaml`` (resolved), ``versions.json``, ``metrics.csv``, ``metrics.json`` and
+``checkpoints/last.ckpt``. Files appear whole or not at all. Opening somebody else's run runs none of their
+code: checkpoints load with ``weights_only=True``, and a configuration may name classes of ``sciml`` and
+``torch.optim`` only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import resource
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+ALLOWED = ("sciml", "torch.optim")
+PACKAGES = ("sciml", "torch", "lightning", "e3nn", "numpy", "scipy", "sympy", "hydra-core")
+
+
+class RunError(RuntimeError):
+    """A run directory cannot be written, read or resumed; the message says which file and what to do."""
+
+
+# --------------------------------------------------------------------- writing
+
+
+def open_run(path: str | Path) -> Path:
+    """Create a run directory (or take an existing one up again) and check that it can be written.
+
+    Raises:
+        RunError: the folder cannot be created or written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RunError(
+            f"Cannot write to the run directory {path}: {error.strerror}. Choose another with run_dir=..."
+        ) from error
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, atomically; numbers that are not finite become null."""
+    write_text(path, json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    return value
+
+
+def save_config(path: Path, config: DictConfig) -> None:
+    """Write the resolved configuration and the versions of what it ran with."""
+    write_text(path / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+    write_json(path / "versions.json", versions())
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident set of this process so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Lightning's checkpoint files, appearing whole or not at all and read without executing them."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Save next to the target, then rename."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+        torch.save(checkpoint, partial)
+        os.replace(partial, path)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Load tensors and plain data only."""
+        return load_checkpoint(Path(path))
+
+
+# --------------------------------------------------------------------- reading
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint as tensors and plain data.
+
+    Raises:
+        RunError: missing, cut short, or holding more than tensors and plain data.
+    """
+    if not path.is_file():
+        raise RunError(
+            f"There is no checkpoint {path}: the run has not got that far. Start it again with run_dir=..."
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        Exception
+    ) as error:  # torch raises many types for a damaged file, and all mean the same to the user
+        raise RunError(
+            f"The checkpoint {path} ({path.stat().st_size} bytes) cannot be read: it is cut short, damaged, or not "
+            f"written by sciml. Delete it and run again. ({type(error).__name__})"
+        ) from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise RunError(f"{path} is no checkpoint of a training run: it has no state_dict.")
+    return content
+
+
+def load_config(path: str | Path) -> DictConfig:
+    """Read the configuration of a run.
+
+    Raises:
+        RunError: no directory, no configuration, or one that cannot be parsed.
+    """
+    file = Path(path) / "config.yaml"
+    if not file.is_file():
+        raise RunError(f"{path} is no run directory: it has no config.yaml. Train first (scripts/train.py).")
+    try:
+        config = OmegaConf.load(file)
+    except Exception as error:  # YAML errors come in many types
+        raise RunError(f"{file} cannot be parsed: {error}") from error
+    if not isinstance(config, DictConfig):
+        raise RunError(f"{file} must hold a mapping, not a list.")
+    return config
+
+
+def load_run(path: str | Path) -> nn.Module:
+    """Return the trained model of a run directory, in evaluation mode.
+
+    Args:
+        path: a run directory, as the scripts print it in their last line.
+
+    Raises:
+        RunError: no such run, no or a damaged checkpoint, or a configuration that names foreign code.
+    """
+    config = load_config(path)
+    if "model" not in config:
+        raise RunError(f"{path}/config.yaml names no model.")
+    checkpoint = load_checkpoint(Path(path) / "checkpoints" / "last.ckpt")
+    model = build(config.model, f"{path}/config.yaml: model")
+    if not isinstance(model, nn.Module):
+        raise RunError(f"{path}/config.yaml: model._target_ is {config.model._target_}, which is no network.")
+    weights = {
+        k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k.startswith("model.")
+    }
+    model = model.to(next((v.dtype for v in weights.values() if v.is_floating_point()), torch.float32))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(f"The checkpoint in {path} does not fit its config.yaml: {error}") from error
+    return model.eval()
+
+
+def build(config: Mapping[str, Any], where: str, **arguments: Any) -> Any:
+    """Call the class or function that ``_target_`` names, with the rest of the mapping as arguments.
+
+    Raises:
+        RunError: ``_target_`` lies outside sciml and torch.optim, does not exist, or refuses the arguments.
+    """
+    content = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else dict(config)
+    if not isinstance(content, dict) or "_target_" not in content:
+        raise RunError(f"{where} needs a _target_.")
+    name = str(content.pop("_target_"))
+    function = _locate(name, where)
+    try:
+        return function(**{str(k): v for k, v in content.items()}, **arguments)
+    except TypeError as error:
+        raise RunError(f"{where}: {name} does not take these arguments: {error}") from error
+
+
+def _locate(name: str, where: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    found = None
+    if any(module == root or module.startswith(root + ".") for root in ALLOWED):
+        try:
+            found = getattr(importlib.import_module(module), attribute, None)
+        except ModuleNotFoundError:
+            found = None
+        # A module of ours also holds names that it imported from elsewhere: those are not ours to call.
+        home = getattr(found, "__module__", "") or ""
+        if callable(found) and any(home == root or home.startswith(root + ".") for root in ALLOWED):
+            return found
+    raise RunError(
+        f"{where}: _target_ {name!r} is not a class or function of {' or '.join(ALLOWED)}; nothing else may be named."
+    )

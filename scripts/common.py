@@ -1,0 +1,161 @@
+"""What the scripts share: checked overrides, errors in one line, and the run directory as last line."""
+
+from __future__ import annotations
+
+import ctypes
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sciml.training.run import RunError
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+EXPECTED = (RunError, ValueError, ArithmeticError, FileNotFoundError, ModuleNotFoundError, OSError, OmegaConfBaseException)
+INTERRUPTED = 130  # the shell's number for Ctrl-C
+
+
+def main(task: Callable[[DictConfig], Path | None], config_name: str) -> None:
+    """Run a task under Hydra: check the overrides first, end with a message and a status, never a traceback.
+
+    Set ``SCIML_DEBUG=1`` to see tracebacks.
+    """
+    keep_memory()
+    try:
+        check_overrides(config_name, [a for a in sys.argv[1:] if not a.startswith("-")])
+    except (ValueError, HydraException) as error:
+        fail(str(error), status=2)
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
+    def run(config: DictConfig) -> None:
+        try:
+            path = task(config)
+        except KeyboardInterrupt:
+            fail("Interrupted. What was done is kept; the same command with the same run_dir goes on.", INTERRUPTED)
+        except EXPECTED as error:
+            if os.environ.get("SCIML_DEBUG"):
+                raise
+            fail(str(error))
+        if path is not None:
+            print(path, flush=True)
+
+    try:
+        run()
+    except KeyboardInterrupt:
+        fail("Interrupted.", INTERRUPTED)
+    except OSError as error:  # Hydra creates the run directory before the task starts
+        fail(f"Cannot write the run directory: {error}. Choose another with run_dir=...")
+
+
+def fail(message: str, status: int = 1) -> None:
+    """End with a message on stderr and a status that tells scripts."""
+    print(f"Error: {message}" if status != INTERRUPTED else message, file=sys.stderr, flush=True)
+    logging.shutdown()
+    raise SystemExit(status)
+
+
+def keep_memory() -> None:
+    """Tell glibc not to give large blocks back to the system at every free.
+
+    Otherwise each large tensor is page-faulted anew, which doubles the time of memory-bound operators.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(-4, 0)  # M_MMAP_MAX: no separate mappings
+            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+# ---------------------------------------------------------------- configuration
+
+
+def check_overrides(config_name: str, arguments: list[str]) -> None:
+    """Refuse unknown keys, unknown choices and values of a wrong type, each with the nearest right one.
+
+    Raises:
+        ValueError: with the key, what was found, and what was expected.
+    """
+    overrides = OverridesParser.create().parse_overrides(arguments)
+    groups = {p.name for p in CONF.iterdir() if p.is_dir()}
+    choices = [o for o in overrides if o.key_or_group in groups]
+    for override in choices:
+        _check_choice(override)
+    reference = _compose(config_name, [str(o.input_line) for o in choices if not o.is_sweep_override()])
+    known = dict(_flatten(reference))
+    for override in overrides:
+        key = override.key_or_group
+        if override in choices or key.split(".")[0] == "hydra" or override.is_add() or override.is_delete():
+            continue
+        if key not in known and not any(key.startswith(parent + ".") for parent, v in known.items() if v == {}):
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or difflib.get_close_matches(
+                key.split(".")[-1], [k.split(".")[-1] for k in known], n=1
+            )
+            hint = f" Did you mean {_full(nearest[0], known)}?" if nearest else f" Keys: {', '.join(known)}."
+            raise ValueError(f"Unknown key {key!r}.{hint}")
+        for value in override.sweep_iterator() if override.is_sweep_override() else [override.value()]:
+            _check_type(key, value, known.get(key))
+
+
+def _compose(config_name: str, overrides: list[str]) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose(config_name, overrides=overrides)
+    GlobalHydra.instance().clear()
+    return config
+
+
+def _flatten(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key in config:
+        name = f"{prefix}{key}"
+        if OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key):
+            yield name, None
+        elif isinstance(config[key], DictConfig):
+            yield name, {}
+            yield from _flatten(config[key], f"{name}.")
+        else:
+            yield name, config[key]
+
+
+def _full(name: str, known: dict[str, Any]) -> str:
+    return name if name in known else next(k for k in known if k.split(".")[-1] == name)
+
+
+def _check_choice(override: Override) -> None:
+    group = override.key_or_group
+    options = sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+    values = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+    for value in values:
+        if str(value) not in [*options, "null", "None"]:
+            nearest = difflib.get_close_matches(str(value), options, n=1)
+            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            raise ValueError(f"Unknown choice {group}={value}.{hint} There are: {', '.join(options)}.")
+
+
+def _check_type(key: str, value: Any, default: Any) -> None:
+    """A value must have the type of the default; null goes anywhere, and where the default is null anything."""
+    value = str(value) if type(value).__name__ == "QuotedString" else value
+    if value is None or default is None or default == {}:
+        return
+    kinds: dict[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (int, float), ListConfig: (list,)}
+    for kind, allowed in kinds.items():
+        if isinstance(default, kind):
+            if not isinstance(value, allowed) or (kind is not bool and isinstance(value, bool)):
+                raise ValueError(
+                    f"{key}={value}: expected {_article(kind)}, as in {key}={default}, not {type(value).__name__}."
+                )
+            return
+
+
+def _article(kind: type) -> str:
+    return {bool: "true or false", int: "a whole number", float: "a number", ListConfig: "a list"}[kind]

@@ -1,0 +1,22 @@
+"""The whole road, from trajectories to a law: python scripts/discover.py experiment=orbits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common import main
+from distill import distill
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from train import train
+
+
+def run(config: DictConfig) -> Path:
+    """Train, distill, report."""
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    data = train(config, run_dir)
+    return distill(run_dir, config.distill, config.seed, data)
+
+
+if __name__ == "__main__":
+    main(run, "config")
