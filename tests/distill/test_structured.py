@@ -40,12 +40,13 @@ def test_gravity_messages_over_eight_decades(noise, seed):
 
 def test_smooth_error_of_a_network_is_not_fitted():
     rng = np.random.default_rng(0)
-    r, m = rng.uniform([0.3, 0.1], [5, 3], (1000, 2)).T
+    r, m = rng.uniform([0.3, 0.1], [5, 3], (400, 2)).T
     y = 2 * m / r**2
     network = y * (1 + 0.01 * np.sin(3 * np.log(r)) + 0.005 * np.cos(2 * m))
-    front = search(Problem(np.stack([r, m], 1), network, ("r", "m"), 1 / y**2), seconds=60)
+    problem = Problem(np.stack([r, m], 1), network, ("r", "m"), 1 / y**2)
+    front = search(problem, seconds=60, max_evaluations=75)
     assert same(front.best().expression, "2*m/r**2")
-    assert front.effective_rows < 300
+    assert front.effective_rows < 150
     assert len(front) > 2
 
 
@@ -105,7 +106,7 @@ def test_ten_rows():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"X": np.ones((5, 3))}, "found shapes"),
+        ({"X": np.ones((4, 2))}, "found shapes"),
         ({"names": ("a", "a")}, "different names"),
         ({"y": np.array([1.0, np.nan, 2, 3, 4])}, "target is nan in row 1"),
         ({"X": np.array([[1, 2], [3, np.inf], [1, 1], [2, 2], [3, 3.0]])}, "b is inf in row 1"),

@@ -77,28 +77,29 @@ class _Search:
         self.seen: set[sympy.Expr] = set()
 
     def run(self, seed: int) -> None:
-        """Go through the stages, cheapest first, until a formula leaves nothing to explain."""
+        """Search in the variables that matter; then again in those that what is left over depends on."""
         self.consider([sympy.Float(np.average(self.table.y, weights=self.table.weights))])
         if not self.table.symbols:
             self.messages.append("no variable varies: only a constant can be found")
             return
-        for stage in self.stages(seed):
+        active = active_variables(self.table, seed)
+        with_units = self.table.dimensions.shape[1] and self.table.target_dimension is not None
+        if not (with_units and self.finished(self.passes(active, strict=True))):
+            self.finished(self.passes(active))
+        rest = self.residual_table()
+        more = [j for j in active_variables(rest, seed) if j not in active] if rest is not None else []
+        if more:
+            self.finished(self.passes([*active, *more]))
+
+    def finished(self, stages: Iterable[Iterable[sympy.Expr]]) -> bool:
+        """Go through the stages until a formula leaves nothing to explain; tell whether one does."""
+        for stage in stages:
             self.consider(stage)
             if self.on_front is not None:
                 self.on_front(self.front(final=False))
             if self.done():
-                return
-
-    def stages(self, seed: int) -> Iterator[Iterable[sympy.Expr]]:
-        """Yield the proposals of each stage."""
-        active = active_variables(self.table, seed)
-        if self.table.dimensions.shape[1] and self.table.target_dimension is not None:
-            yield from self.passes(active, strict=True)
-        yield from self.passes(active)
-        rest = self.residual_table()
-        more = [j for j in active_variables(rest, seed) if j not in active] if rest is not None else []
-        if more:
-            yield from self.passes([*active, *more])
+                return True
+        return False
 
     def passes(self, active: list[int], strict: bool = False) -> Iterator[Iterable[sympy.Expr]]:
         """Yield the proposals of products, then of sums; if strict, of the unit-consistent ones."""
@@ -167,8 +168,8 @@ class _Search:
         many = self.table.head(self.probes.shape[1])
         bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
         r = bound.residual()
-        F = self.probes * bound.root.astype(np.float32)
-        F = F[np.isfinite(F).all(1)]
+        F = self.probes * bound.root
+        F /= np.abs(F).max(1, keepdims=True) + 1e-300
         z = (F @ r) / np.sqrt((F**2) @ (r**2) + 1e-300)  # White (1980): the noise need not be equal
         return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 0.5)
 

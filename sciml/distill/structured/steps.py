@@ -11,7 +11,8 @@ from sciml.distill.structured.table import Table
 def steps(table: Table, active: list[int], most: int = 2) -> list[tuple[int, float]]:
     """Find where the target jumps or bends along a variable (Chow 1960): two smooth fits instead of one.
 
-    The smooth fit is quadratic in the first active variables and cubic in the one that is split.
+    The smooth fit is quadratic in the first active variables and cubic in the one that is split. Curves that
+    are no polynomials gain by a split too: a position is a proposal, not a finding.
 
     Returns:
         (index into ``active``, position) where splitting reduces the residual by more than 40 %.
@@ -44,9 +45,8 @@ def steps(table: Table, active: list[int], most: int = 2) -> list[tuple[int, flo
 
 def _rest(gram: Float[np.ndarray, "batch k k"]) -> Float[np.ndarray, "batch"]:
     """Return the residual sum of squares of the last column on the others, from Gram matrices."""
-    G = gram[:, :-1, :-1] + 1e-9 * np.trace(gram[:, :-1, :-1], axis1=1, axis2=2)[:, None, None] * np.eye(
-        gram.shape[1] - 1
-    )
+    size = np.trace(gram[:, :-1, :-1], axis1=1, axis2=2)[:, None, None]
+    G = gram[:, :-1, :-1] + 1e-9 * size * np.eye(gram.shape[1] - 1)
     b = gram[:, :-1, -1]
     return np.maximum(gram[:, -1, -1] - (np.linalg.solve(G, b[..., None])[..., 0] * b).sum(1), 0)
 
