@@ -130,6 +130,12 @@ def test_same_seed_same_front_and_evaluations_end_it():
     assert len(first) >= 1
 
 
+def test_no_time_gives_the_mean():
+    X = uniform(300, 2)
+    front = search(Problem(X, X[:, 0] / X[:, 1], ("a", "b")), seconds=1e-6)
+    assert float(front.best().expression) == pytest.approx(np.mean(X[:, 0] / X[:, 1]))
+
+
 def test_interrupt_returns_what_there_is():
     X = uniform(300, 2)
 

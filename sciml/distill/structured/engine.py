@@ -78,7 +78,9 @@ class _Search:
 
     def run(self, seed: int) -> None:
         """Search in the variables that matter; then again in those that what is left over depends on."""
-        self.consider([sympy.Float(np.average(self.table.y, weights=self.table.weights))])
+        mean = fit(sympy.Float(np.average(self.table.y, weights=self.table.weights)), self.table)
+        if mean is not None:
+            self.found[mean.expression] = mean
         if not self.table.symbols:
             self.messages.append("no variable varies: only a constant can be found")
             return
@@ -109,14 +111,19 @@ class _Search:
         jumps = steps(self.table.head(2000), active)
         goals = sums.goals(self.table) if strict else None
         self.library = library(basis, jumps, 15000, goals)
+        self.look_at_clock()
         many = self.table.head(2000)
         chosen = np.argsort(self.library.cost, kind="stable")[:4000]
         self.probes = self.library.evaluate(atoms(many, active[:8]), chosen).astype(np.float32)
-        found = products.propose(small, products.factors(basis, 3000, strict))
+        self.look_at_clock()
+        composites = products.factors(basis, 3000, strict)
+        self.look_at_clock()
+        found = products.propose(small, composites)
         self.trusted = 14
         yield [e for _, e in found[:64]]
         for name in sums.TARGETS:
             self.trusted = 22
+            self.look_at_clock()
             yield [e for _, e in sums.propose(small, self.library, name)[:30]]
 
     def residual_table(self) -> Table | None:
@@ -173,9 +180,14 @@ class _Search:
         z = (F @ r) / np.sqrt((F**2) @ (r**2) + 1e-300)  # White (1980): the noise need not be equal
         return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 0.5)
 
-    def spend(self) -> None:
+    def look_at_clock(self) -> None:
+        """End the search when its time is over."""
         if time.monotonic() > self.deadline:
             raise Ended
+
+    def spend(self) -> None:
+        """Count a fitted formula, and end the search when its time or number is used up."""
+        self.look_at_clock()
         if self.left is not None:
             self.left -= 1
             if self.left < 0:
