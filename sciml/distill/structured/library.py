@@ -154,23 +154,21 @@ def _derived(atoms: Atoms, limit: int) -> np.ndarray:
 
 
 def _high(v: int, total: int) -> np.ndarray:
-    """Return high powers of one variable, alone or against another's (repulsive cores)."""
+    """Return high powers of one variable, alone or against another's, times a third (repulsive cores)."""
     rows = []
     for i in range(min(v, 4)):
-        for p in range(5, 14):
-            for s in (1, -1):
+        cores = [{i: float(s * p)} for p in range(5, 14) for s in (1, -1)]
+        others = [j for j in range(min(v, 4)) if j != i]
+        cores += [
+            {i: float(p), j: -float(q)} for j in others for p in range(4, 13) for q in range(p - 2, p + 3)
+        ]
+        for core in cores:
+            for strength in (None, *(k for k in range(min(v, 6)) if k not in core)):
                 row = np.zeros(total)
-                row[i] = s * p
+                row[list(core)] = list(core.values())
+                if strength is not None:
+                    row[strength] = 1
                 rows.append(row)
-        for j in range(min(v, 4)):
-            for p in range(4, 13) if i != j else ():
-                for q in range(p - 2, p + 3):
-                    for other in (None, *(k for k in range(min(v, 6)) if k not in (i, j))):
-                        row = np.zeros(total)
-                        row[i], row[j] = p, -q
-                        if other is not None:
-                            row[other] = 1
-                        rows.append(row)
     return np.array(rows)
 
 
