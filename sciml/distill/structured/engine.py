@@ -84,12 +84,13 @@ class _Search:
         if not self.table.symbols:
             self.messages.append("no variable varies: only a constant can be found")
             return
-        active = active_variables(self.table, seed)
+        active = active_variables(self.table, seed) or list(range(len(self.table.symbols)))[:8]
         with_units = self.table.dimensions.shape[1] and self.table.target_dimension is not None
         if not (with_units and self.finished(self.passes(active, strict=True))):
             self.finished(self.passes(active))
         rest = self.residual_table()
-        more = [j for j in active_variables(rest, seed) if j not in active] if rest is not None else []
+        found = [] if rest is None else active_variables(rest, seed, least=0.02)  # mostly noise
+        more = [j for j in found if j not in active]
         if more:
             self.finished(self.passes([*active, *more]))
 
@@ -178,7 +179,7 @@ class _Search:
         F = self.probes * bound.root
         F /= np.abs(F).max(1, keepdims=True) + 1e-300
         z = (F @ r) / np.sqrt((F**2) @ (r**2) + 1e-300)  # White (1980): the noise need not be equal
-        return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 0.5)
+        return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 1)
 
     def look_at_clock(self) -> None:
         """End the search when its time is over."""

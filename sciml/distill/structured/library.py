@@ -189,6 +189,8 @@ def _functions(
     for k in range(len(u)):
         single = (u[k] != 0).sum() == 1 and u[k].sum() == 1 and u[k][:v].any()
         for function, (scales, nodes) in _FUNCTIONS.items():
+            if function is sympy.log and (z[k] <= 0).any():
+                continue
             fine = _FINE.get(function, ()) if single else ()
             for c in (*(scales if single else scales[:2]), *fine):
                 value = _NUMPY[function](c * z[k])

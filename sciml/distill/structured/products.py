@@ -50,11 +50,11 @@ class Kind:
 
 
 def _log(values: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(np.abs(values), 1e-200))
+    return np.log(np.maximum(np.abs(values), np.finfo(values.dtype).tiny))
 
 
 def _exp(z: np.ndarray) -> np.ndarray:
-    return np.exp(np.clip(z, -300, 300))
+    return np.exp(np.clip(z, -80, 80))
 
 
 def _shifted_exponential(a: float) -> Kind:
@@ -75,7 +75,7 @@ KINDS = (
     Kind(np.sin, sympy.sin, 1, (1.0, 0.5, 2.0), 9),
     Kind(np.cos, sympy.cos, 1, (1.0, 0.5, 2.0), 7),
     Kind(np.tanh, sympy.tanh, 1, (1.0, 0.5), 11),
-    Kind(lambda z: np.cosh(np.clip(z, -300, 300)), sympy.cosh, 1, (1.0, 0.5), 11),
+    Kind(lambda z: np.cosh(np.clip(z, -80, 80)), sympy.cosh, 1, (1.0, 0.5), 11),
     Kind(lambda z: _exp(z) - 1, lambda z: sympy.exp(z) - 1, 3, (1.0, -1.0), 11),
     Kind(lambda z: _exp(z) - 1, lambda z: sympy.exp(z) - 1, 3, (0.5, -0.5, 2.0, -2.0, 0.25, 4.0), 7),
     Kind(lambda z: _exp(z) + 1, lambda z: sympy.exp(z) + 1, 3, (1.0, -1.0), 11),
@@ -132,7 +132,7 @@ def factors(atoms: Atoms, limit: int, strict: bool = False) -> Factors:
         u, cost = u[pure], cost[pure]
     order = np.argsort(cost, kind="stable")
     u, cost = u[order], cost[order]
-    values = atoms.monomials(u)
+    values = np.clip(atoms.monomials(u), -1e30, 1e30).astype(np.float32)  # proposals need no more
     n = atoms.variables
     derived = np.eye(u.shape[1])[n:]
     one, negative = np.ones(len(derived)), atoms.negative[:, n:].any(0)
@@ -149,7 +149,7 @@ def factors(atoms: Atoms, limit: int, strict: bool = False) -> Factors:
                 (u[fits], np.full(len(fits), number), np.full(len(fits), c), nodes, logs, (g < 0).any(1))
             )
     powers, kinds, scale, nodes, logs, signed = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    good = np.isfinite(logs).all(1) & (np.abs(logs).max(1) < 400) & (np.ptp(logs, axis=1) > 1e-6)
+    good = np.isfinite(logs).all(1) & (np.abs(logs).max(1) < 80) & (np.ptp(logs, axis=1) > 1e-6)
     return Factors(atoms, powers[good], kinds[good], scale[good], nodes[good], logs[good], signed[good])
 
 

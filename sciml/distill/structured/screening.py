@@ -14,12 +14,16 @@ FEW = 100  # rows that a forest learns nothing from
 LEAST = 2e-3  # of the variance: what is less is not worth a place in the library
 
 
-def active_variables(table: Table, seed: int) -> list[int]:
-    """Return the variables that the target depends on, most important first.
+def active_variables(table: Table, seed: int, least: float = LEAST) -> list[int]:
+    """Return the variables that the target depends on, most important first; none if nothing shows.
 
-    Permutation importance (Breiman 2001) beyond that of shuffled shadows (Kursa and Rudnicki 2010).
+    Permutation importance (Breiman 2001) beyond that of shuffled shadows (Kursa and Rudnicki 2010), on the
+    target and, since a large range hides weak variables, on its ranks.
 
-    Importance is measured on the target and, since a large range hides weak variables, on its ranks.
+    Args:
+        table: the observations.
+        seed: of the forests and shuffles.
+        least: share of the variance that a variable must explain.
     """
     if table.X.shape[1] <= 1 or (len(table) < FEW and table.X.shape[1] <= 6):
         return list(range(table.X.shape[1]))
@@ -28,8 +32,7 @@ def active_variables(table: Table, seed: int) -> list[int]:
     ranks = scipy.stats.rankdata(y) / len(y)
     scores = np.maximum(_importance(X, y, w, rng), _importance(X, ranks, np.ones_like(w), rng))
     order = np.argsort(-scores, kind="stable")
-    chosen = [int(j) for j in order if scores[j] > LEAST]
-    return chosen or [int(order[0])]
+    return [int(j) for j in order if scores[j] > least]
 
 
 def effective_rows(X: Float[np.ndarray, "rows variables"], residual: Float[np.ndarray, "rows"]) -> float:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from sciml.distill.front import FLOOR
 
 NODE = float(np.log(10.0))  # description length of one node of a formula
+POOL = 12_000  # columns that sets grow by
 
 Chosen = tuple[int, ...]
 
@@ -53,6 +54,7 @@ class Subsets:
         self.b = (self.F @ t.astype(np.float32)).astype(float)
         self.tt = float(t @ t)
         self.term = 0.0
+        self.pool, self.pool_F = np.arange(len(self.F)), self.F
         self._gram: tuple[np.ndarray, np.ndarray] | None = None
 
     def length(self, rss: np.ndarray | float, cost: np.ndarray | float) -> np.ndarray:
@@ -86,6 +88,8 @@ class Subsets:
         order = np.argsort(singles, kind="stable")[:keep]
         sizes.append(self._rank((int(k),) for k in order))
         if depth >= 2 and len(self.cost) >= 2:
+            self.pool = self._likely(singles, POOL)
+            self.pool_F = self.F[self.pool]
             seeds = [s for _, s in sizes[1][:24]]
             pairs = self._rank([*self._pairs(self._likely(singles, 3000), 10 * keep), *self._grow(seeds, 8)])
             sizes.append(pairs)
@@ -164,19 +168,18 @@ class Subsets:
         """Return each set with each of its best ``number`` further columns, all sets in one product."""
         bases = [_basis(self.F[list(s)].T.astype(float)) for s in sets]
         rests = [self.t - Q @ (Q.T @ self.t) for Q in bases]
-        overlap = self.F @ np.column_stack([*rests, *bases]).astype(np.float32)
+        overlap = self.pool_F @ np.column_stack([*rests, *bases]).astype(np.float32)
         out: list[Chosen] = []
+        cost = self.cost[self.pool]
         place = len(sets)
         for i, (s, Q, r) in enumerate(zip(sets, bases, rests, strict=True)):
             share = 1 - (overlap[:, place : place + Q.shape[1]] ** 2).sum(1)
             place += Q.shape[1]
             gain = np.where(share > 1e-5, overlap[:, i] ** 2 / np.maximum(share, 1e-5), 0)
             rest = float(r @ r)
-            score = (
-                self.rows / 2 * np.log1p(-np.minimum(gain / max(rest, 1e-300), 1 - 1e-6)) + NODE * self.cost
-            )
+            score = self.rows / 2 * np.log1p(-np.minimum(gain / max(rest, 1e-300), 1 - 1e-6)) + NODE * cost
             top = np.argpartition(score, min(number, len(score) - 1))[:number]
-            out += [(*s, int(k)) for k in top if int(k) not in s]
+            out += [(*s, int(k)) for k in self.pool[top] if int(k) not in s]
         return out
 
     def _exchange(self, start: tuple[float, Chosen]) -> Chosen:
