@@ -119,13 +119,13 @@ class _Search:
         self.look_at_clock()
         composites = products.factors(basis, 3000, strict)
         self.look_at_clock()
-        found = products.propose(small, composites)
+        found = products.propose(small, composites)[:96]
         self.trusted = 14
-        yield [e for _, e in found[:64]]
+        yield found
         for name in sums.TARGETS:
             self.trusted = 22
             self.look_at_clock()
-            yield [e for _, e in sums.propose(small, self.library, name)[:30]]
+            yield sums.propose(small, self.library, name)[:30]
 
     def residual_table(self) -> Table | None:
         """Return the table with what the best formula leaves over as the target."""
@@ -171,7 +171,8 @@ class _Search:
         best = self.best()
         if best.loss < 1e-22:
             return True
-        if len(self.table) < 2 * FEW or complexity(best.expression) > self.trusted:
+        odd = any(power.exp.is_Float for power in best.expression.atoms(sympy.Pow))
+        if odd or len(self.table) < 2 * FEW or complexity(best.expression) > self.trusted:
             return False
         many = self.table.head(self.probes.shape[1])
         bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)

@@ -222,49 +222,44 @@ def round_powers(
     target: Float[np.ndarray, "rows"],
     weights: Float[np.ndarray, "rows"],
     grids: Sequence[tuple[int, ...]],
-) -> tuple[Float[np.ndarray, "columns"], float, int]:
+    reach: float = 0.0,
+) -> Float[np.ndarray, "columns"]:
     """Least squares whose coefficients are rounded to simple fractions where the data's error allows.
+
+    The best determined coefficient is rounded first, the others then adapt.
 
     Args:
         columns: design matrix.
         target: right-hand side.
         weights: of the rows.
-        grids: per column the denominators to round to, e.g. (2, 3); none to leave it real.
-
-    Returns:
-        Coefficients, residual sum of squares, and how many coefficients that have a grid stayed real.
+        grids: per column the denominators to round to, e.g. (1, 2, 3); none to leave it real.
+        reach: distance within which coefficients are rounded even where the error does not allow it.
     """
     root = np.sqrt(weights)
     A, t = columns * root[:, None], target * root
-    value = np.linalg.lstsq(A, t, rcond=1e-10)[0]
-    open_ = np.ones(len(value), bool)
-    real, grids = 0, list(grids)
+    value, real = np.zeros(A.shape[1]), np.ones(A.shape[1], bool)
+    waiting = {k for k, grid in enumerate(grids) if grid}
     while True:
-        rest = A[:, open_]
-        left = t - A[:, ~open_] @ value[~open_]
-        gram = np.linalg.pinv(rest.T @ rest, rcond=1e-12)
-        value[open_] = gram @ (rest.T @ left)
-        r = left - rest @ value[open_]
-        rss = float(r @ r)
+        free = A[:, real]
+        left = t - A[:, ~real] @ value[~real]
+        inverse = np.linalg.pinv(free.T @ free, rcond=1e-12)
+        value[real] = inverse @ (free.T @ left)
+        r = left - free @ value[real]
         error = np.full(len(value), np.inf)
-        error[open_] = np.sqrt(np.maximum(np.diag(gram), 0) * rss / max(len(t) - open_.sum(), 1))
-        candidates = [k for k in np.flatnonzero(open_) if grids[k]]
-        if not candidates:
-            return value, rss, real
-        # the best determined first
-        k = min(candidates, key=lambda k: error[k])
-        near = _nearest(value[k], error[k], grids[k])
-        if near is None:
-            grids = [() if i == k else g for i, g in enumerate(grids)]
-            real += 1
-        else:
-            value[k], open_[k] = near, False
+        error[real] = np.sqrt(np.maximum(np.diag(inverse), 0) * (r @ r) / max(len(t) - real.sum(), 1))
+        if not waiting:
+            return value
+        k = min(waiting, key=lambda k: error[k])
+        waiting.remove(k)
+        near = _nearest(value[k], max(3.5 * error[k], reach), grids[k])
+        if near is not None:
+            value[k], real[k] = near, False
 
 
-def _nearest(value: float, error: float, denominators: tuple[int, ...]) -> float | None:
-    """Return the simplest fraction within the error, or None."""
+def _nearest(value: float, reach: float, denominators: tuple[int, ...]) -> float | None:
+    """Return the simplest fraction within reach, or None."""
     for d in denominators:
         near = round(value * d) / d
-        if abs(near - value) < max(3.5 * error, 1e-7) and abs(near - value) < 0.2 / d:
+        if abs(near - value) < max(reach, 1e-7) and abs(near - value) < 0.25 / d:
             return near
     return None

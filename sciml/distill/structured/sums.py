@@ -62,10 +62,8 @@ def goals(table: Table) -> list[Float[np.ndarray, "base"]] | None:
     return [target.power * table.target_dimension for target in TARGETS.values()]
 
 
-def propose(
-    table: Table, features: Library, name: str, depth: int = 5, keep: int = 12
-) -> list[tuple[float, sympy.Expr]]:
-    """Return (description length, formula) of the best sums under one transformation of the target."""
+def propose(table: Table, features: Library, name: str, depth: int = 5, keep: int = 12) -> list[sympy.Expr]:
+    """Return sums under one transformation of the target: sizes in turns, the best of each first."""
     target = TARGETS[name]
     y, flip = table.y, 1
     if not target.signed:
@@ -83,11 +81,11 @@ def propose(
         cost = cost + UNIT * ~equal(features.dimensions, target.power * table.target_dimension)
     problem = Subsets(features.values, t, w / w.mean(), cost)
     out = []
-    for length, chosen in problem.best(depth, keep, term=3, small=240):
+    for _, chosen in problem.best(depth, keep, term=3, small=240):
         coefficients = problem.exact(chosen)[1]
         inner = sympy.Add(
             *(sympy.Float(c) * features.expression(k) for k, c in zip(chosen, coefficients, strict=True))
         )
         if inner != 0:
-            out.append((length + 2.3 * target.nodes, flip * target.invert(inner)))
+            out.append(flip * target.invert(inner))
     return out
