@@ -79,8 +79,7 @@ class _Search:
     def run(self, seed: int) -> None:
         """Search in the variables that matter; then again in those that what is left over depends on."""
         mean = fit(sympy.Float(np.average(self.table.y, weights=self.table.weights)), self.table)
-        if mean is not None:
-            self.found[mean.expression] = mean
+        self.keep(mean)
         if not self.table.symbols:
             self.messages.append("no variable varies: only a constant can be found")
             return
@@ -142,13 +141,18 @@ class _Search:
         """Fit proposals on few rows; polish the shortest descriptions, and what improves the front."""
         few = self.table.head(1000)
         rough: list[Polished] = []
-        for e in proposals:
-            if e not in self.seen:
-                self.seen.add(e)
-                self.spend()
-                fitted = fit(e, few, 12)
-                if fitted is not None:
-                    rough.append(fitted)
+        try:
+            for e in proposals:
+                if e not in self.seen:
+                    self.seen.add(e)
+                    self.spend()
+                    fitted = fit(e, few, 12)
+                    if fitted is not None:
+                        rough.append(fitted)
+        except (Ended, KeyboardInterrupt):
+            for p in sorted(rough, key=lambda p: p.length)[:4]:
+                self.keep(fit(p.expression, self.table))
+            raise
         rough.sort(key=lambda p: p.length)
         chosen = rough[:4]
         for p in sorted(rough[4:], key=lambda p: complexity(p.expression)):
@@ -164,7 +168,12 @@ class _Search:
                 continue
             close = again.length < self.best().length + 30 if self.found else False
             for q in polish(again, self.table) if close else [again]:
-                self.found[q.expression] = q
+                self.keep(q)
+
+    def keep(self, formula: Polished | None) -> None:
+        """Remember a formula that was fitted on the whole table."""
+        if formula is not None:
+            self.found[formula.expression] = formula
 
     def done(self) -> bool:
         """Tell whether a simple formula leaves only noise: no feature of the library explains the rest."""
@@ -172,7 +181,8 @@ class _Search:
         if best.loss < 1e-22:
             return True
         odd = any(power.exp.is_Float for power in best.expression.atoms(sympy.Pow))
-        if odd or len(self.table) < 2 * FEW or complexity(best.expression) > self.trusted:
+        trusted = 9 if odd else self.trusted  # real exponents imitate much
+        if len(self.table) < 2 * FEW or complexity(best.expression) > trusted:
             return False
         many = self.table.head(self.probes.shape[1])
         bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
