@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,11 +21,10 @@ import numpy as np
 import sympy
 
 from sciml.distill.expression import complexity, parse
-from sciml.distill.front import Backend, Problem
-from sciml.distill.structured.numeric import Fit
+from sciml.distill.search import BACKENDS, search
+from sciml.distill.structured.fitting import Fit
 
 Ranges = dict[str, tuple[float, float]]
-BACKENDS = {"structured": "sciml.distill.structured", "operon": "sciml.distill.operon", "pysr": "sciml.distill.pysr"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ MESSAGES = _laws("""
     gaussian; exp(-((x - mu)/s)**2/2)/(sqrt(2*pi)*s); x 0 4, mu 1 3, s 0.5 2
     pendulum; m*l**2*w**2/2 + 9.81*m*l*(1 - cos(th)); m 0.5 2, l 0.5 2, w -3 3, th -2.5 2.5
     gravity_x; m1*m2*(x2 - x1)/((x2 - x1)**2 + (y2 - y1)**2)**(3/2); m1 0.5 3, m2 0.5 3, x1 0 1, x2 1.5 3.5, y1 0 2, y2 0 2
-""")
+""")  # noqa: E501
 
 OTHER = _laws("""
     drag; -0.6*v - 0.25*v*Abs(v); v -4 4
@@ -151,14 +149,14 @@ def judge(expression: sympy.Expr, law: Law, rng: np.random.Generator) -> tuple[b
     return worst <= 1e-9 and complexity(expression) <= 1.7 * complexity(truth) + 6, worst
 
 
-def run(law: Law, backend: Backend, noise: float, seconds: float, seed: int, rows: int) -> dict[str, object]:
+def run(law: Law, backend: str, noise: float, seconds: float, seed: int, rows: int) -> dict[str, object]:
     """Search one law; noise is relative to the target's standard deviation."""
     rng = np.random.default_rng([seed, *map(ord, law.name)])
     X, clean = sample(law, law.ranges, rows, rng)
     y = clean + noise * clean.std() * rng.standard_normal(len(clean))
     names = (*law.ranges, *(f"d{i}" for i in range(law.distractors)))
     wall, cpu = time.perf_counter(), time.process_time()
-    front = backend(Problem(X, y, names), seconds=seconds, seed=seed)
+    front = search(X, y, names, backend=backend, seconds=seconds, seed=seed)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     best = front.best().expression
     exact, error = judge(best, law, np.random.default_rng(seed))
@@ -167,7 +165,9 @@ def run(law: Law, backend: Backend, noise: float, seconds: float, seed: int, row
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--backend", nargs="+", choices=BACKENDS, default=["structured"])
     parser.add_argument("--noise", nargs="+", type=float, default=[0.0, 0.01, 0.05])
     parser.add_argument("--seconds", type=float, default=10.0, help="limit per law (wall clock)")
@@ -177,20 +177,23 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--feynman", type=Path, help="CSV of the Feynman equations instead of a suite")
     parser.add_argument("--only", nargs="+", help="names of laws")
     options = parser.parse_args(arguments)
-    laws = feynman(options.feynman) if options.feynman else {"messages": MESSAGES, "other": OTHER}[options.suite]
+    laws = (
+        feynman(options.feynman) if options.feynman else {"messages": MESSAGES, "other": OTHER}[options.suite]
+    )
     laws = [law for law in laws if not options.only or law.name in options.only]
     for name in options.backend:
-        backend = importlib.import_module(BACKENDS[name]).search
         for noise in options.noise:
             results = []
             for law in laws:
-                result = run(law, backend, noise, options.seconds, options.seed, options.rows)
+                result = run(law, name, noise, options.seconds, options.seed, options.rows)
                 results.append(result)
                 mark = "exact" if result["exact"] else "front" if result["in_front"] else "-"
                 formula = str(sympy.N(result["formula"], 4))
-                print(f"  {law.name:16s} {mark:5s} {result['error']:8.1e} {result['cpu']:5.1f} s  {formula:.110s}", flush=True)
+                figures = f"{mark:5s} {result['error']:8.1e} {result['cpu']:5.1f} s"
+                print(f"  {law.name:16s} {figures}  {formula:.110s}", flush=True)
             exact, cpu = (np.array([r[key] for r in results], float) for key in ("exact", "cpu"))
-            print(f"{name}, noise {noise:g}: {exact.sum():.0f} of {len(laws)} exact, {cpu.mean():.1f} CPU s a law", flush=True)
+            score = f"{exact.sum():.0f} of {len(laws)} exact, {cpu.mean():.1f} CPU s a law"
+            print(f"{name}, noise {noise:g}: {score}", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ class Problem:
     """
 
     X: Float[np.ndarray, "rows variables"]
-    y: Float[np.ndarray, rows]
+    y: Float[np.ndarray, "rows"]
     names: tuple[str, ...]
-    weights: Float[np.ndarray, rows] | None = None
+    weights: Float[np.ndarray, "rows"] | None = None
     units: tuple[str, ...] | None = None
     target_unit: str | None = None
     noise: float = 0.0
@@ -94,10 +94,10 @@ class Front:
 
     @classmethod
     def of(cls, candidates: Iterable[Candidate], rows: int, **state) -> Front:
-        """Keep the candidates that no simpler one equals or beats."""
+        """Keep the candidates that no simpler one equals or beats (to rounding errors)."""
         kept: list[Candidate] = []
         for candidate in sorted(candidates, key=lambda c: (c.complexity, c.loss)):
-            if np.isfinite(candidate.loss) and (not kept or candidate.loss < kept[-1].loss):
+            if np.isfinite(candidate.loss) and (not kept or candidate.loss < kept[-1].loss > FLOOR):
                 kept.append(candidate)
         return cls(tuple(kept), rows, **state)
 
@@ -118,7 +118,9 @@ class Front:
             ValueError: if the front is empty.
         """
         if not self.candidates:
-            raise ValueError("the front is empty: the search ended before it fitted a formula; give it more time")
+            raise ValueError(
+                "the front is empty: the search ended before it fitted a formula; give it more time"
+            )
         return min(self, key=self.length)
 
     def length(self, candidate: Candidate) -> float:
@@ -128,7 +130,7 @@ class Front:
         return description_length(candidate.expression, candidate.complexity, loss, rows)
 
     def merge(self, other: Front) -> Front:
-        """Return the front of both, complete only if both are; of the estimates of independent rows, the smaller."""
+        """Return the front of both, complete only if both are; of two estimates, the cautious one."""
         estimates = [e for e in (self.effective_rows, other.effective_rows) if e is not None]
         return Front.of(
             (*self, *other),

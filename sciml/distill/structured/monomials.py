@@ -1,4 +1,4 @@
-"""Power products of atoms: variables and the few composites (differences, squared lengths, sines) that laws use."""
+"""Power products of atoms: variables, and the few composites (differences, lengths, sines) that laws use."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ class Atoms:
         values: on the sampled rows.
         extra: nodes of the atom beyond those of a variable.
         variables: how many of the atoms are plain variables.
+        dimensions: exponents of the base dimensions.
     """
 
     expressions: tuple[sympy.Expr, ...]
     values: Float[np.ndarray, "rows atoms"]
     extra: tuple[int, ...]
     variables: int
+    dimensions: Float[np.ndarray, "atoms base"]
 
     @property
     def logs(self) -> Float[np.ndarray, "rows atoms"]:
@@ -78,47 +80,48 @@ def exact(power: float) -> sympy.Rational:
     return sympy.Rational(power).limit_denominator(12)
 
 
+_Atom = tuple[sympy.Expr, np.ndarray, int, np.ndarray]  # expression, values, extra nodes, dimension
+
+
 def atoms(table: Table, active: Sequence[int]) -> Atoms:
-    """Collect variables, differences, sums and squared lengths of like variables, sines and cosines of angles."""
-    X, s = table.X[:, list(active)], [table.symbols[j] for j in active]
+    """Collect variables, differences, sums and squared lengths of like variables, sines of angles."""
+    X, s, d = table.X[:, list(active)], [table.symbols[j] for j in active], table.dimensions[list(active)]
     group = [table.groups[j] for j in active]
-    found: list[tuple[sympy.Expr, np.ndarray, int]] = [(e, x, 0) for e, x in zip(s, X.T, strict=True)]
-    pairs = [(i, j) for i, j in itertools.combinations(range(len(s)), 2) if group[i] == group[j]]
-    composites: list[tuple[sympy.Expr, np.ndarray, int]] = []
-    for i, j in pairs[:28]:
-        composites.append((s[i] - s[j], X[:, i] - X[:, j], 2))
-    for i, j in pairs[:28]:
-        composites.append((s[i] + s[j], X[:, i] + X[:, j], 2))
-        composites.append((s[i] ** 2 + s[j] ** 2, X[:, i] ** 2 + X[:, j] ** 2, 4))
+    variables: list[_Atom] = [(e, x, 0, dim) for e, x, dim in zip(s, X.T, d, strict=True)]
+    pairs = [(i, j) for i, j in itertools.combinations(range(len(s)), 2) if group[i] == group[j]][:28]
+    differences: list[_Atom] = [(s[i] - s[j], X[:, i] - X[:, j], 2, d[i]) for i, j in pairs]
+    composites = list(differences)
+    for i, j in pairs:
+        composites.append((s[i] + s[j], X[:, i] + X[:, j], 2, d[i]))
+        composites.append((s[i] ** 2 + s[j] ** 2, X[:, i] ** 2 + X[:, j] ** 2, 4, 2 * d[i]))
     for label in dict.fromkeys(group):
         same = [i for i, g in enumerate(group) if g == label]
         for trio in itertools.combinations(same[:5], 3):
-            composites.append((sum(s[i] ** 2 for i in trio), (X[:, trio] ** 2).sum(1), 7))  # type: ignore[arg-type]
-    composites += _distances(composites[: len(pairs)], pairs)
-    for e, x in zip(s, X.T, strict=True):
-        if 0.5 < np.ptp(x) < 100:
-            composites += [(sympy.cos(e), np.cos(x), 1), (sympy.sin(e), np.sin(x), 1)]
-            composites.append((1 - sympy.cos(e), 1 - np.cos(x), 3))
-    for e, x in zip(s, X.T, strict=True):
+            length = sympy.Add(*(s[i] ** 2 for i in trio))
+            composites.append((length, (X[:, trio] ** 2).sum(1), 7, 2 * d[trio[0]]))
+    composites += _distances(differences, pairs)
+    for e, x, _, dim in variables:
+        if 0.5 < np.ptp(x) < 100 and not dim.any():
+            composites += [(sympy.cos(e), np.cos(x), 1, dim), (sympy.sin(e), np.sin(x), 1, dim)]
+            composites.append((1 - sympy.cos(e), 1 - np.cos(x), 3, dim))
         if x.min() < 0 < x.max():
-            composites.append((sympy.Abs(e), np.abs(x), 1))
-    composites = [c for c in composites if np.ptp(c[1]) > 1e-9]
-    found += composites
-    expressions, values, extra = zip(*found, strict=True)
-    return Atoms(expressions, np.stack(values, 1), extra, len(s))
+            composites.append((sympy.Abs(e), np.abs(x), 1, dim))
+    found = variables + [c for c in composites if np.ptp(c[1]) > 1e-9]
+    expressions, values, extra, dimensions = zip(*found, strict=True)
+    return Atoms(expressions, np.stack(values, 1), extra, len(s), np.stack(dimensions))
 
 
-def _distances(
-    differences: list[tuple[sympy.Expr, np.ndarray, int]], pairs: list[tuple[int, int]]
-) -> list[tuple[sympy.Expr, np.ndarray, int]]:
+def _distances(differences: list[_Atom], pairs: list[tuple[int, int]]) -> list[_Atom]:
     """Return squared distances in two and three dimensions, each coordinate used once."""
-    out = []
+    out: list[_Atom] = []
     for k in (2, 3):
         for chosen in itertools.combinations(range(min(len(differences), 15)), k):
             if len({i for c in chosen for i in pairs[c]}) == 2 * k:
-                e = sympy.Add(*(differences[c][0] ** 2 for c in chosen))
-                out.append((e, sum(differences[c][1] ** 2 for c in chosen), 4 * k + k - 2))
-    return out  # type: ignore[return-value]
+                parts = [differences[c] for c in chosen]
+                values = np.sum([p[1] ** 2 for p in parts], axis=0)
+                length = sympy.Add(*(p[0] ** 2 for p in parts))
+                out.append((length, values, 4 * k + k - 2, 2 * parts[0][3]))
+    return out
 
 
 def enumerate_powers(

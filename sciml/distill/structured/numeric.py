@@ -1,4 +1,4 @@
-"""Formulas with free constants, bound to data: values, derivatives by the constants, and fits.
+"""Formulas with free constants, bound to data: values and derivatives by the constants.
 
 Within the search a Float is a constant that may be refitted, an Integer or Rational is structure.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.linalg
 import sympy
-from jaxtyping import Float
 
 Gradient = dict[int, np.ndarray]  # derivative of a value by the constants that it depends on
 Dual = tuple[np.ndarray, Gradient]
-Program = Callable[[Sequence[float]], Dual]
+Constants = Sequence[float] | np.ndarray
+Program = Callable[[Constants], Dual]
 
 _BIG = 700.0
 _POOL = tuple(sympy.Dummy(f"c{i}") for i in range(100))  # few symbols, so that SymPy's caches serve
@@ -52,12 +51,14 @@ def template(expression: sympy.Expr) -> tuple[sympy.Expr, list[sympy.Symbol], np
     return walk(expression), symbols, np.array(values)
 
 
-def fill(formula: sympy.Expr, constants: Sequence[sympy.Symbol], values: Sequence[float]) -> sympy.Expr:
+def fill(formula: sympy.Expr, constants: Sequence[sympy.Symbol], values: Constants) -> sympy.Expr:
     """Put numbers in place of a template's constants."""
     return formula.xreplace({c: sympy.Float(float(v)) for c, v in zip(constants, values, strict=True)})
 
 
-def bind(formula: sympy.Expr, columns: dict[sympy.Symbol, np.ndarray], constants: Sequence[sympy.Symbol]) -> Program:
+def bind(
+    formula: sympy.Expr, columns: dict[sympy.Symbol, np.ndarray], constants: Sequence[sympy.Symbol]
+) -> Program:
     """Compile a formula for fixed columns into closures that return value and gradient (forward mode).
 
     Whatever holds no constant is evaluated here, once.
@@ -92,7 +93,7 @@ def bind(formula: sympy.Expr, columns: dict[sympy.Symbol, np.ndarray], constants
                 free.append(_constant(known))
             return _sum(free) if e.is_Add else _product(free)
         if all(isinstance(p, np.ndarray) for p in parts):
-            return _known(e, parts)
+            return _known(e, [p for p in parts if isinstance(p, np.ndarray)])
         programs = [_constant(p) if isinstance(p, np.ndarray) else p for p in parts]
         if e.is_Pow:
             return _power(programs[0], float(e.exp)) if e.exp.is_Number else _exponential(*programs)
@@ -133,7 +134,7 @@ def _constant(value: np.ndarray) -> Program:
 
 
 def _sum(parts: list[Program]) -> Program:
-    def run(c: Sequence[float]) -> Dual:
+    def run(c: Constants) -> Dual:
         value, gradient = parts[0](c)
         gradient = dict(gradient)
         for part in parts[1:]:
@@ -147,7 +148,7 @@ def _sum(parts: list[Program]) -> Program:
 
 
 def _product(parts: list[Program]) -> Program:
-    def run(c: Sequence[float]) -> Dual:
+    def run(c: Constants) -> Dual:
         value, gradient = parts[0](c)
         for part in parts[1:]:
             v, g = part(c)
@@ -161,7 +162,7 @@ def _product(parts: list[Program]) -> Program:
 
 
 def _power(base: Program, p: float) -> Program:
-    def run(c: Sequence[float]) -> Dual:
+    def run(c: Constants) -> Dual:
         b, g = base(c)
         slope = p * raise_to(b, p - 1) if p != 2 else 2 * b
         return raise_to(b, p), {k: d * slope for k, d in g.items()}
@@ -172,7 +173,7 @@ def _power(base: Program, p: float) -> Program:
 def _exponential(base: Program, exponent: Program) -> Program:
     """Power with a free exponent: d(b^e) = b^e (de·log b + e·db/b)."""
 
-    def run(c: Sequence[float]) -> Dual:
+    def run(c: Constants) -> Dual:
         (b, gb), (e, ge) = base(c), exponent(c)
         value = np.power(b, e)
         gradient = {k: d * e * value / b for k, d in gb.items()}
@@ -186,7 +187,7 @@ def _exponential(base: Program, exponent: Program) -> Program:
 
 
 def _function(f: Callable, slope: Callable, argument: Program) -> Program:
-    def run(c: Sequence[float]) -> Dual:
+    def run(c: Constants) -> Dual:
         x, g = argument(c)
         value = f(x)
         s = slope(x, value)
@@ -196,7 +197,7 @@ def _function(f: Callable, slope: Callable, argument: Program) -> Program:
 
 
 def _extreme(parts: list[Program], wins: np.ufunc) -> Program:
-    def run(c: Sequence[float]) -> Dual:
+    def run(c: Constants) -> Dual:
         value, gradient = parts[0](c)
         for part in parts[1:]:
             v, g = part(c)
@@ -206,82 +207,3 @@ def _extreme(parts: list[Program], wins: np.ufunc) -> Program:
         return value, gradient
 
     return run
-
-
-class Fit:
-    """A formula bound to a table: its loss, and the constants that make it least.
-
-    The loss is the weighted mean square of the residual; infinite where the formula is undefined.
-    """
-
-    def __init__(
-        self,
-        expression: sympy.Expr,
-        symbols: Sequence[sympy.Symbol],
-        X: Float[np.ndarray, "rows variables"],
-        y: Float[np.ndarray, "rows"],
-        weights: Float[np.ndarray, "rows"],
-    ):
-        self.formula, self.constants, self.values = template(expression)
-        self.run = bind(self.formula, dict(zip(symbols, X.T, strict=True)), self.constants)
-        self.y, self.root = y, np.sqrt(weights)
-
-    def predict(self) -> Float[np.ndarray, "rows"]:
-        """Evaluate with the present constants."""
-        with np.errstate(all="ignore"):
-            return np.broadcast_to(np.asarray(self.run(self.values)[0], float), self.y.shape)
-
-    def loss(self) -> float:
-        """Return the loss with the present constants."""
-        return self._step(self.values)[0]
-
-    def residual(self) -> Float[np.ndarray, "rows"]:
-        """Return the weighted residual with the present constants."""
-        return (self.predict() - self.y) * self.root
-
-    def _step(self, values: Sequence[float]) -> tuple[float, np.ndarray, Gradient]:
-        with np.errstate(all="ignore"):
-            value, gradient = self.run(values)
-            r = (value - self.y) * self.root
-            loss = float(r @ r) / len(r)
-        return (loss if np.isfinite(loss) else np.inf), r, gradient
-
-    def refit(self, iterations: int = 30, tolerance: float = 1e-9, hopeless: float = np.inf) -> float:
-        """Move the constants to a local least-squares optimum (Levenberg–Marquardt); return the loss.
-
-        Args:
-            iterations: most steps.
-            tolerance: relative decrease of the loss that counts as none.
-            hopeless: give up after five steps if the loss is still above.
-        """
-        count = len(self.values)
-        loss, r, gradient = self._step(self.values)
-        if not 0 < count < len(self.y) or not np.isfinite(loss):
-            return loss
-        damping, small = 1e-4, 0
-        for iteration in range(iterations):
-            J = np.stack([np.broadcast_to(gradient.get(k, 0.0) * self.root, r.shape) for k in range(count)], 1)
-            if not np.isfinite(J).all() or (iteration == 5 and loss > hopeless):
-                break
-            size = np.sqrt(np.einsum("nk,nk->k", J, J)) + 1e-300
-            R = scipy.linalg.qr(np.column_stack([J / size, r]), mode="r", check_finite=False)[0][: count + 1]
-            R, projected = R[:count, :count], R[:count, count]
-            while damping < 1e8:
-                A = np.vstack([R, np.sqrt(damping) * np.eye(count)])
-                move = np.linalg.lstsq(A, np.r_[projected, np.zeros(count)], rcond=1e-15)[0] / size
-                new, new_r, new_gradient = self._step(self.values - move)
-                if new <= loss:
-                    break
-                damping *= 10
-            else:
-                break
-            small = small + 1 if new > loss * (1 - tolerance) else 0
-            self.values, loss, r, gradient = self.values - move, new, new_r, new_gradient
-            damping = max(damping / 10, 1e-14)
-            if small > 1 or loss < 1e-31:
-                break
-        return loss
-
-    def expression(self) -> sympy.Expr:
-        """Return the formula with its present constants."""
-        return fill(self.formula, self.constants, self.values)

@@ -13,7 +13,7 @@ import sympy
 
 from sciml.distill.expression import complexity
 from sciml.distill.front import FLOOR, description_length
-from sciml.distill.structured.numeric import Fit
+from sciml.distill.structured.fitting import Fit
 from sciml.distill.structured.subsets import NODE
 from sciml.distill.structured.table import Table
 
@@ -99,7 +99,7 @@ def _rounded_exponent(e: sympy.Expr) -> Iterator[sympy.Expr]:
 
 
 def _plain_constant(e: sympy.Expr) -> Iterator[sympy.Expr]:
-    """Yield the formula with one constant replaced by a small integer or half of one that it nearly equals."""
+    """Yield the formula with one constant replaced by the small integer, or half of one, beside it."""
     for number in sorted(e.atoms(sympy.Float), key=float):
         near = sympy.Rational(round(2 * float(number)), 2)
         if near != 0 and abs(near) <= 12 and abs(float(number) / float(near) - 1) < 0.02:

@@ -19,8 +19,9 @@ import numpy as np
 import sympy
 from jaxtyping import Bool, Float
 
-from sciml.distill.structured import subsets
+from sciml.distill.structured.dimensions import equal
 from sciml.distill.structured.monomials import Atoms, enumerate_powers
+from sciml.distill.structured.subsets import Chosen, Subsets, round_powers
 from sciml.distill.structured.table import Table
 
 
@@ -49,11 +50,11 @@ class Kind:
 
 
 def _log(values: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(np.abs(values), 1e-200))
+    return np.log(np.maximum(np.abs(values), np.finfo(values.dtype).tiny))
 
 
 def _exp(z: np.ndarray) -> np.ndarray:
-    return np.exp(np.clip(z, -300, 300))
+    return np.exp(np.clip(z, -80, 80))
 
 
 def _shifted_exponential(a: float) -> Kind:
@@ -63,6 +64,8 @@ def _shifted_exponential(a: float) -> Kind:
 
 _SIMPLE = (0.5, -0.5, 2.0, -2.0, 1 / 3, -1 / 3, 3.0, -3.0, 0.25, -0.25, 4.0, -4.0)
 _FINE = tuple(s * c for c in np.geomspace(0.02, 50, 28) for s in (1, -1))
+SMALL = 0.15  # of the root mean square: targets that noise of some percent swamps
+UNIT = 3  # nodes that a constant with a unit costs beside itself
 _WAVES = tuple(np.geomspace(0.4, 8, 24))
 KINDS = (
     Kind(_exp, sympy.exp, 1, (1.0,), 16),
@@ -73,7 +76,7 @@ KINDS = (
     Kind(np.sin, sympy.sin, 1, (1.0, 0.5, 2.0), 9),
     Kind(np.cos, sympy.cos, 1, (1.0, 0.5, 2.0), 7),
     Kind(np.tanh, sympy.tanh, 1, (1.0, 0.5), 11),
-    Kind(lambda z: np.cosh(np.clip(z, -300, 300)), sympy.cosh, 1, (1.0, 0.5), 11),
+    Kind(lambda z: np.cosh(np.clip(z, -80, 80)), sympy.cosh, 1, (1.0, 0.5), 11),
     Kind(lambda z: _exp(z) - 1, lambda z: sympy.exp(z) - 1, 3, (1.0, -1.0), 11),
     Kind(lambda z: _exp(z) - 1, lambda z: sympy.exp(z) - 1, 3, (0.5, -0.5, 2.0, -2.0, 0.25, 4.0), 7),
     Kind(lambda z: _exp(z) + 1, lambda z: sympy.exp(z) + 1, 3, (1.0, -1.0), 11),
@@ -115,18 +118,22 @@ def _number(power: float) -> sympy.Expr:
     return rational if abs(float(rational) - power) < 1e-12 else sympy.Float(power)
 
 
-def factors(atoms: Atoms, limit: int) -> Factors:
-    """Build the composite factors on the atoms' rows: derived atoms themselves, then each kind over its monomials.
+def factors(atoms: Atoms, limit: int, strict: bool = False) -> Factors:
+    """Build the composite factors: derived atoms themselves, then each kind over its monomials.
 
     Args:
         atoms: what monomials are made of.
         limit: most factors of one kind, the cheapest; and most monomials of variables.
+        strict: leave out arguments u that have a physical dimension (which c would have to undo).
     """
     u = _arguments(atoms, limit)
-    cost = atoms.cost(u)
+    pure = equal(u @ atoms.dimensions, 0.0)
+    cost = atoms.cost(u) + UNIT * ~pure
+    if strict:
+        u, cost = u[pure], cost[pure]
     order = np.argsort(cost, kind="stable")
     u, cost = u[order], cost[order]
-    values = atoms.monomials(u)
+    values = np.clip(atoms.monomials(u), -1e30, 1e30).astype(np.float32)  # proposals need no more
     n = atoms.variables
     derived = np.eye(u.shape[1])[n:]
     one, negative = np.ones(len(derived)), atoms.negative[:, n:].any(0)
@@ -139,9 +146,11 @@ def factors(atoms: Atoms, limit: int) -> Factors:
                 g = kind.value(z)
                 logs = z if kind.exponential else _log(g)
             nodes = kind.nodes + cost[fits] + 2 * (c not in (1.0, -1.0))
-            blocks.append((u[fits], np.full(len(fits), number), np.full(len(fits), c), nodes, logs, (g < 0).any(1)))
+            blocks.append(
+                (u[fits], np.full(len(fits), number), np.full(len(fits), c), nodes, logs, (g < 0).any(1))
+            )
     powers, kinds, scale, nodes, logs, signed = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    good = np.isfinite(logs).all(1) & (np.abs(logs).max(1) < 400) & (np.ptp(logs, axis=1) > 1e-6)
+    good = np.isfinite(logs).all(1) & (np.abs(logs).max(1) < 80) & (np.ptp(logs, axis=1) > 1e-6)
     return Factors(atoms, powers[good], kinds[good], scale[good], nodes[good], logs[good], signed[good])
 
 
@@ -163,43 +172,51 @@ def _arguments(atoms: Atoms, limit: int) -> np.ndarray:
     return u[atoms.legal(u)]
 
 
-def propose(table: Table, found: Factors, depth: int = 3, keep: int = 40) -> list[tuple[float, sympy.Expr]]:
-    """Return (description length, formula) of the best products, best first.
+def propose(table: Table, found: Factors, depth: int = 3, keep: int = 40) -> list[sympy.Expr]:
+    """Return products with up to ``depth`` composite factors, sizes in turns, the best of each first.
 
-    Once for noise of equal relative size, once for noise as the weights say: var(log y) = var(y)/y².
+    Once for noise of equal relative size, once for noise as the weights say: var(log y) = var(y)/y², and
+    less where y may be all noise, so that its logarithm is biased.
     """
-    absolute = table.weights * table.y**2
+    size = table.weights * table.y**2  # the mean is one
+    absolute = size**2 / (size + SMALL**2)
     relative = np.where(table.y == 0, 0.0, 1.0)
     same = np.std(absolute) < 0.05 * np.mean(absolute)
     noises = [absolute] if same else [absolute, relative]
     ways = [_propose(table, found, w / w.mean(), depth, keep) for w in noises]
-    return [p for turn in itertools.zip_longest(*ways) for p in turn if p is not None]
+    return [e for turn in itertools.zip_longest(*ways) for e in turn if e is not None]
 
 
-def _propose(
-    table: Table, found: Factors, w: np.ndarray, depth: int, keep: int
-) -> list[tuple[float, sympy.Expr]]:
+def _propose(table: Table, found: Factors, w: np.ndarray, depth: int, keep: int) -> list[sympy.Expr]:
     atoms, target = found.atoms, _log(table.y)
     n = atoms.variables
     base = np.column_stack([np.ones(len(table)), atoms.logs[:, :n]])
-    signed = atoms.negative[:, :n].any(0)
+    signed = [bool(column.any()) for column in atoms.negative[:, :n].T]
     grids: list[tuple[int, ...]] = [(), *((1,) if s else (1, 2, 3) for s in signed)]
-    problem = subsets.Subsets(found.logs, target, w, found.cost, always=base)
+    problem = Subsets(found.logs, target, w, found.cost, always=base)
     out = []
     for _, chosen in problem.best(depth, keep, term=1):
-        exponential = [found.kind[k] >= 0 and KINDS[found.kind[k]].exponential for k in chosen]
-        more = [() if e else (1, 2, 3) for e in exponential]
-        forced = np.r_[signed, [bool(found.signed[k]) and not e for k, e in zip(chosen, exponential, strict=True)]]
-        columns = np.column_stack([base, *(found.logs[k].astype(float) for k in chosen)])
-        value, rss, real = subsets.round_powers(columns, target, w, grids + more)
+        free = [found.kind[k] >= 0 and KINDS[found.kind[k]].exponential for k in chosen]
+        factors = np.array([found.logs[k] for k in chosen], float).reshape(len(chosen), len(table)).T
+        columns = np.column_stack([base, factors])
+        value = round_powers(columns, target, w, [*grids, *(() if f else (1, 2, 3) for f in free)])
         # what changes sign has no fractional power
-        powers = np.where(forced, np.round(value[1:]), value[1:])
-        nodes = atoms.cost(np.pad(powers[:n], (0, len(atoms.expressions) - n))[None])[0]
-        nodes += found.cost[list(chosen)].sum() + len(chosen) + real * np.log(len(table)) / 2 / subsets.NODE
-        expression = sympy.Mul(
-            *(x ** _number(p) for x, p in zip(atoms.expressions, powers[:n], strict=False) if p),
-            *(found.expression(k, q) for k, q in zip(chosen, powers[n:], strict=True) if q),
-        )
-        size = sympy.Float(np.exp(np.clip(value[0], -300, 300)))
-        out.append((float(problem.length(rss, nodes)), size * expression))
+        whole = [*signed, *(bool(found.signed[k]) and not f for k, f in zip(chosen, free, strict=True))]
+        value[1:] = np.where(whole, np.round(value[1:]), value[1:])
+        out.append(_product(found, chosen, value))
+        if 1 <= len(chosen) <= 2 and not all(free):
+            # noise moves powers together: as an alternative, composites to whole powers
+            power = np.where(free, value[n + 1 :], np.where(value[n + 1 :] < 0, -1, 1))
+            rest = round_powers(base, target - factors @ power, w, grids, reach=0.25)
+            out.append(_product(found, chosen, np.r_[rest, power]))
     return out
+
+
+def _product(found: Factors, chosen: Chosen, value: np.ndarray) -> sympy.Expr:
+    """Return exp(value[0]) times variables and factors to the powers in the rest of ``value``."""
+    n = found.atoms.variables
+    size = sympy.Float(np.exp(np.clip(value[0], -300, 300)))
+    variables = zip(found.atoms.expressions[:n], value[1 : n + 1], strict=True)
+    composites = zip(chosen, value[n + 1 :], strict=True)
+    powers = [x ** _number(p) for x, p in variables if p]
+    return sympy.Mul(size, *powers, *(found.expression(k, p) for k, p in composites if p))

@@ -6,7 +6,7 @@ Every pair is scored from one Gram matrix; larger sets grow from the best pairs 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from jaxtyping import Float
 from sciml.distill.front import FLOOR
 
 NODE = float(np.log(10.0))  # description length of one node of a formula
+POOL = 12_000  # columns that sets grow by
 
 Chosen = tuple[int, ...]
 
@@ -53,9 +54,10 @@ class Subsets:
         self.b = (self.F @ t.astype(np.float32)).astype(float)
         self.tt = float(t @ t)
         self.term = 0.0
+        self.pool, self.pool_F = np.arange(len(self.F)), self.F
         self._gram: tuple[np.ndarray, np.ndarray] | None = None
 
-    def length(self, rss: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    def length(self, rss: np.ndarray | float, cost: np.ndarray | float) -> np.ndarray:
         """Return the description length in nats of a residual sum of squares and a number of nodes."""
         floor = FLOOR * max(self.total, 1e-300)
         return self.rows / 2 * np.log(np.maximum(rss, floor) / max(self.total, 1e-300)) + NODE * cost
@@ -86,6 +88,8 @@ class Subsets:
         order = np.argsort(singles, kind="stable")[:keep]
         sizes.append(self._rank((int(k),) for k in order))
         if depth >= 2 and len(self.cost) >= 2:
+            self.pool = self._likely(singles, POOL)
+            self.pool_F = self.F[self.pool]
             seeds = [s for _, s in sizes[1][:24]]
             pairs = self._rank([*self._pairs(self._likely(singles, 3000), 10 * keep), *self._grow(seeds, 8)])
             sizes.append(pairs)
@@ -116,7 +120,9 @@ class Subsets:
         return sorted((float(self._length_of(s)), s) for s in unique)
 
     def _length_of(self, chosen: Chosen) -> float:
-        return float(self.length(self.exact(chosen)[0], self.cost[list(chosen)].sum() + self.term * len(chosen)))
+        return float(
+            self.length(self.exact(chosen)[0], self.cost[list(chosen)].sum() + self.term * len(chosen))
+        )
 
     def _likely(self, singles: np.ndarray, most: int) -> np.ndarray:
         """Return the cheapest, the best correlated, and the best by description length."""
@@ -151,23 +157,29 @@ class Subsets:
 
     def _triples(self, k: np.ndarray, number: int) -> list[Chosen]:
         """Score all triples of columns ``k``: for each, all pairs beside it."""
-        return [t for i in range(len(k)) for t in self._pairs(k, number, (int(k[i]),)) if t[1] > k[i] and t[2] > k[i]]
+        return [
+            t
+            for i in range(len(k))
+            for t in self._pairs(k, number, (int(k[i]),))
+            if t[1] > k[i] and t[2] > k[i]
+        ]
 
     def _grow(self, sets: list[Chosen], number: int) -> list[Chosen]:
         """Return each set with each of its best ``number`` further columns, all sets in one product."""
         bases = [_basis(self.F[list(s)].T.astype(float)) for s in sets]
         rests = [self.t - Q @ (Q.T @ self.t) for Q in bases]
-        overlap = self.F @ np.column_stack([*rests, *bases]).astype(np.float32)
+        overlap = self.pool_F @ np.column_stack([*rests, *bases]).astype(np.float32)
         out: list[Chosen] = []
+        cost = self.cost[self.pool]
         place = len(sets)
         for i, (s, Q, r) in enumerate(zip(sets, bases, rests, strict=True)):
             share = 1 - (overlap[:, place : place + Q.shape[1]] ** 2).sum(1)
             place += Q.shape[1]
             gain = np.where(share > 1e-5, overlap[:, i] ** 2 / np.maximum(share, 1e-5), 0)
             rest = float(r @ r)
-            score = self.rows / 2 * np.log1p(-np.minimum(gain / max(rest, 1e-300), 1 - 1e-6)) + NODE * self.cost
+            score = self.rows / 2 * np.log1p(-np.minimum(gain / max(rest, 1e-300), 1 - 1e-6)) + NODE * cost
             top = np.argpartition(score, min(number, len(score) - 1))[:number]
-            out += [(*s, int(k)) for k in top if int(k) not in s]
+            out += [(*s, int(k)) for k in self.pool[top] if int(k) not in s]
         return out
 
     def _exchange(self, start: tuple[float, Chosen]) -> Chosen:
@@ -180,7 +192,6 @@ class Subsets:
                 break
             length, chosen = trial[0]
         return chosen
-
 
     def _exchange_two(self, sets: list[Chosen], likely: np.ndarray) -> list[Chosen]:
         """Replace two columns of a set at once: some columns help only together."""
@@ -210,50 +221,45 @@ def round_powers(
     columns: Float[np.ndarray, "rows columns"],
     target: Float[np.ndarray, "rows"],
     weights: Float[np.ndarray, "rows"],
-    grids: list[tuple[float, ...]],
-) -> tuple[Float[np.ndarray, "columns"], float, int]:
+    grids: Sequence[tuple[int, ...]],
+    reach: float = 0.0,
+) -> Float[np.ndarray, "columns"]:
     """Least squares whose coefficients are rounded to simple fractions where the data's error allows.
+
+    The best determined coefficient is rounded first, the others then adapt.
 
     Args:
         columns: design matrix.
         target: right-hand side.
         weights: of the rows.
-        grids: per column the denominators to round to, e.g. (2, 3); none to leave it real.
-
-    Returns:
-        Coefficients, residual sum of squares, and how many coefficients that have a grid stayed real.
+        grids: per column the denominators to round to, e.g. (1, 2, 3); none to leave it real.
+        reach: distance within which coefficients are rounded even where the error does not allow it.
     """
     root = np.sqrt(weights)
     A, t = columns * root[:, None], target * root
-    value = np.linalg.lstsq(A, t, rcond=1e-10)[0]
-    open_ = np.ones(len(value), bool)
-    real = 0
+    value, real = np.zeros(A.shape[1]), np.ones(A.shape[1], bool)
+    waiting = {k for k, grid in enumerate(grids) if grid}
     while True:
-        rest = A[:, open_]
-        left = t - A[:, ~open_] @ value[~open_]
-        gram = np.linalg.pinv(rest.T @ rest, rcond=1e-12)
-        value[open_] = gram @ (rest.T @ left)
-        r = left - rest @ value[open_]
-        rss = float(r @ r)
+        free = A[:, real]
+        left = t - A[:, ~real] @ value[~real]
+        inverse = np.linalg.pinv(free.T @ free, rcond=1e-12)
+        value[real] = inverse @ (free.T @ left)
+        r = left - free @ value[real]
         error = np.full(len(value), np.inf)
-        error[open_] = np.sqrt(np.maximum(np.diag(gram), 0) * rss / max(len(t) - open_.sum(), 1))
-        candidates = [k for k in np.flatnonzero(open_) if grids[k]]
-        if not candidates:
-            return value, rss, real
-        # the best determined first
-        k = min(candidates, key=lambda k: error[k])
-        near = _nearest(value[k], error[k], grids[k])
-        if near is None:
-            grids = [() if i == k else g for i, g in enumerate(grids)]
-            real += 1
-        else:
-            value[k], open_[k] = near, False
+        error[real] = np.sqrt(np.maximum(np.diag(inverse), 0) * (r @ r) / max(len(t) - real.sum(), 1))
+        if not waiting:
+            return value
+        k = min(waiting, key=lambda k: error[k])
+        waiting.remove(k)
+        near = _nearest(value[k], max(3.5 * error[k], reach), grids[k])
+        if near is not None:
+            value[k], real[k] = near, False
 
 
-def _nearest(value: float, error: float, denominators: tuple[float, ...]) -> float | None:
-    """Return the simplest fraction within the error, or None."""
+def _nearest(value: float, reach: float, denominators: tuple[int, ...]) -> float | None:
+    """Return the simplest fraction within reach, or None."""
     for d in denominators:
         near = round(value * d) / d
-        if abs(near - value) < max(3.5 * error, 1e-7) and abs(near - value) < 0.2 / d:
+        if abs(near - value) < max(reach, 1e-7) and abs(near - value) < 0.25 / d:
             return near
     return None

@@ -6,14 +6,16 @@ so that roots of sums, softened and rational forms and exponentials of sums are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import sympy
 from jaxtyping import Float
 
-from sciml.distill.structured.monomials import Atoms, enumerate_powers
+from sciml.distill.structured.dimensions import equal
+from sciml.distill.structured.library import Library
+from sciml.distill.structured.products import UNIT
 from sciml.distill.structured.subsets import Subsets
 from sciml.distill.structured.table import Table
 
@@ -27,6 +29,7 @@ class Target:
         slope: |dT/dy|, by which T scales the noise.
         invert: T⁻¹ of an expression.
         nodes: what T⁻¹ adds to a formula.
+        power: T(y) has the dimension of y to this power.
         signed: defined for negative targets too.
     """
 
@@ -34,192 +37,33 @@ class Target:
     slope: Callable[[np.ndarray], np.ndarray]
     invert: Callable[[sympy.Expr], sympy.Expr]
     nodes: int
+    power: float
     signed: bool = False
 
 
-_HALF, _THIRD = sympy.Rational(1, 2), sympy.Rational(1, 3)
+_HALF = sympy.Rational(1, 2)
 TARGETS: dict[str, Target] = {
-    "y": Target(lambda y: y, np.ones_like, lambda e: e, 0, signed=True),
-    "1/y": Target(lambda y: 1 / y, lambda y: y**-2.0, lambda e: 1 / e, 1, signed=True),
-    "y^2": Target(np.square, lambda y: 2 * y, lambda e: e**_HALF, 1),
-    "log y": Target(np.log, lambda y: 1 / y, sympy.exp, 1),
-    "1/y^2": Target(lambda y: y**-2.0, lambda y: 2 * y**-3.0, lambda e: e**-_HALF, 2),
-    "sqrt y": Target(np.sqrt, lambda y: 0.5 * y**-0.5, lambda e: e**2, 1),
-    "y^(-2/3)": Target(lambda y: y ** (-2 / 3), lambda y: 2 / 3 * y ** (-5 / 3), lambda e: e ** (-3 * _HALF), 2),
+    "y": Target(lambda y: y, np.ones_like, lambda e: e, 0, 1, signed=True),
+    "1/y": Target(lambda y: 1 / y, lambda y: y**-2.0, lambda e: 1 / e, 1, -1, signed=True),
+    "y^2": Target(np.square, lambda y: 2 * y, lambda e: e**_HALF, 1, 2),
+    "log y": Target(np.log, lambda y: 1 / y, sympy.exp, 1, 0),
+    "1/y^2": Target(lambda y: y**-2.0, lambda y: 2 * y**-3.0, lambda e: e**-_HALF, 2, -2),
+    "sqrt y": Target(np.sqrt, lambda y: 0.5 * y**-0.5, lambda e: e**2, 1, 0.5),
+    "y^(-2/3)": Target(
+        lambda y: y ** (-2 / 3), lambda y: 2 / 3 * y ** (-5 / 3), lambda e: e ** (-3 * _HALF), 2, -2 / 3
+    ),
 }
 
-# functions of z = c·u that multiply a monomial: (name, values of c for a simple u, nodes)
-_FUNCTIONS: dict[type, tuple[tuple[float, ...], int]] = {
-    sympy.exp: ((-1.0, 1.0, -2.0, 2.0, -0.5, 0.5, -3.0), 1),
-    sympy.cos: ((1.0, 2.0), 1),
-    sympy.sin: ((1.0, 2.0, 0.5), 1),
-    sympy.log: ((1.0,), 1),
-}
-_FINE: dict[type, tuple[float, ...]] = {
-    sympy.exp: tuple(-np.geomspace(0.2, 6, 40)),
-    sympy.cos: tuple(np.geomspace(0.4, 8, 20)),
-    sympy.sin: tuple(np.geomspace(0.4, 8, 20)),
-}
-_NUMPY: dict[type, Callable[[np.ndarray], np.ndarray]] = {
-    sympy.exp: lambda z: np.exp(np.clip(z, -60, 60)), sympy.cos: np.cos, sympy.sin: np.sin,
-    sympy.log: lambda z: np.log(np.maximum(np.abs(z), 1e-200)),
-    sympy.Heaviside: lambda z: (z >= 0) * 1.0,
-}  # fmt: skip
+
+def goals(table: Table) -> list[Float[np.ndarray, "base"]] | None:
+    """Return the dimensions that the transformed target may have, None if its unit is unknown."""
+    if table.target_dimension is None:
+        return None
+    return [target.power * table.target_dimension for target in TARGETS.values()]
 
 
-@dataclass(frozen=True)
-class Library:
-    """Features: row k of ``values`` is ``expression(k)``, a monomial times at most one function.
-
-    Attributes:
-        powers: the monomials' exponents.
-        function: index into ``functions``; 0 for none.
-        functions: (function, c, exponents of u) for f(c·u); None first.
-        cost: nodes of each feature.
-    """
-
-    atoms: Atoms
-    powers: Float[np.ndarray, "features atoms"]
-    function: np.ndarray
-    functions: tuple[tuple[type, float, np.ndarray] | None, ...]
-    cost: Float[np.ndarray, "features"]
-    values: Float[np.ndarray, "features rows"]
-
-    def expression(self, k: int) -> sympy.Expr:
-        """Return a feature as an expression; its Floats are constants that may be refitted."""
-        monomial, f = self.atoms.expression(self.powers[k]), self.functions[self.function[k]]
-        if f is None:
-            return monomial
-        function, c, u = f
-        argument = self.atoms.expression(u)
-        if function is sympy.Heaviside:
-            return monomial * sympy.Heaviside(argument - sympy.Float(c))
-        return monomial * function(argument if function is sympy.log else sympy.Float(c) * argument)
-
-    def evaluate(self, atoms: Atoms, chosen: np.ndarray) -> Float[np.ndarray, "chosen rows"]:
-        """Evaluate features on the rows of other atoms."""
-        value = atoms.monomials(self.powers[chosen])
-        for k in np.unique(self.function[chosen]):
-            if (f := self.functions[k]) is not None:
-                function, c, u = f
-                z = atoms.monomials(u[None])[0]
-                z = z - c if function is sympy.Heaviside else c * z
-                value[self.function[chosen] == k] *= _NUMPY[function](z)
-        return value
-
-
-def library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library:
-    """Build the features on the atoms' rows, cheapest first, at most ``limit``.
-
-    Args:
-        atoms: what monomials are made of.
-        steps: (variable, position) of discontinuities.
-        limit: number of features.
-    """
-    v, total = atoms.variables, len(atoms.expressions)
-    pad = lambda P: np.hstack([P, np.zeros((len(P), total - v))])  # noqa: E731
-    plain = pad(enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5, 3, -3, 1.5, -1.5, 4, -4), 5, 13, limit // 3))
-    plain = np.concatenate([plain, _derived(atoms, 2 * limit // 5), _high(v, total)])
-    plain = plain[atoms.legal(plain)]
-    whole = plain[(plain % 1 == 0).all(1)]
-    simple = whole[atoms.cost(whole) <= 7]
-    functions: list[tuple[type, float, np.ndarray] | None] = [None]
-    values = [np.ones(len(atoms.values))]
-    powers, index, cost = [], [], []
-    for e, value, nodes, many in _functions(atoms, steps):
-        functions.append(e)
-        values.append(value)
-        with_function = simple[: 160 if many else 24]
-        powers.append(with_function)
-        index.append(np.full(len(with_function), len(functions) - 1))
-        cost.append(atoms.cost(with_function) + nodes + 1)
-    P, f, c = (np.concatenate(part) for part in (powers, index, cost))
-    cheap = np.argsort(c, kind="stable")[: limit - len(plain)]
-    P, f = np.concatenate([plain, P[cheap]]), np.concatenate([np.zeros(len(plain), int), f[cheap]])
-    c = np.concatenate([atoms.cost(plain), c[cheap]])
-    with np.errstate(all="ignore"):
-        V = atoms.monomials(P) * np.array(values)[f]
-        size = np.abs(V).max(1)
-        good = np.isfinite(V).all(1) & (size < 1e12) & (size > 1e-12)
-    good[good] &= _unrepeated(V[good])
-    return Library(atoms, P[good], f[good], tuple(functions), c[good], V[good])
-
-
-def _derived(atoms: Atoms, limit: int) -> np.ndarray:
-    """Return a derived atom to a small power times few variables; sines and their like with more of them."""
-    v, total = atoms.variables, len(atoms.expressions)
-    few = enumerate_powers(v, (1, -1, 2, -2, 3, -3), 3, 7, 400)
-    rows, rank = [], []
-    for a in range(v, total):
-        for p in (1, 2, -1, -2, 0.5, -1.5):
-            block = np.zeros((len(few), total))
-            block[:, :v], block[:, a] = few, p
-            rows.append(block)
-            rank.append(atoms.cost(block) - (3 if atoms.extra[a] in (1, 3) and p == 1 else 0))
-    if not rows:
-        return np.zeros((0, total))
-    return np.concatenate(rows)[np.argsort(np.concatenate(rank), kind="stable")[:limit]]
-
-
-def _high(v: int, total: int) -> np.ndarray:
-    """Return high powers of one variable, alone or against another's (repulsive cores)."""
-    rows = []
-    for i in range(min(v, 4)):
-        for p in range(5, 14):
-            for s in (1, -1):
-                row = np.zeros(total)
-                row[i] = s * p
-                rows.append(row)
-        for j in range(min(v, 4)):
-            for p in range(4, 13) if i != j else ():
-                for q in range(p - 2, p + 3):
-                    for other in (None, *(k for k in range(min(v, 6)) if k not in (i, j))):
-                        row = np.zeros(total)
-                        row[i], row[j] = p, -q
-                        if other is not None:
-                            row[other] = 1
-                        rows.append(row)
-    return np.array(rows)
-
-
-def _functions(
-    atoms: Atoms, steps: list[tuple[int, float]]
-) -> Iterator[tuple[tuple[type, float, np.ndarray], np.ndarray, int, bool]]:
-    """Yield (f with c and u, values, nodes, combine with many monomials) of f(c·u)."""
-    v, total = atoms.variables, len(atoms.expressions)
-    for variable, position in steps:
-        value = (atoms.values[:, variable] >= position) * 1.0
-        yield (sympy.Heaviside, position, np.eye(total)[variable]), value, 4, True
-    u = np.hstack([x := enumerate_powers(v, (1, -1, 2), 3, 8, 250)[1:], np.zeros((len(x), total - v))])
-    e = np.eye(total)[v:]
-    over = [np.r_[row[:v] * 0 - 2 * (np.arange(v) == k), row[v:] * 2] for row in e for k in range(v)]
-    u = np.concatenate([u, e, 2 * e, np.array(over).reshape(-1, total)])
-    u = u[atoms.legal(u)]
-    cost, z = atoms.cost(u), atoms.monomials(u)
-    for k in range(len(u)):
-        single = (u[k] != 0).sum() == 1 and u[k].sum() == 1 and u[k][:v].any()
-        for function, (scales, nodes) in _FUNCTIONS.items():
-            fine = _FINE.get(function, ()) if single else ()
-            for c in (*(scales if single else scales[:2]), *fine):
-                value = _NUMPY[function](c * z[k])
-                extra = 2 * (abs(c) != 1)
-                yield (function, float(c), u[k]), value, nodes + int(cost[k]) - 1 + extra, abs(c) == 1
-
-
-def _unrepeated(V: np.ndarray) -> np.ndarray:
-    """Mark the first of each set of proportional rows."""
-    unit = V / np.sqrt((V**2).mean(1, keepdims=True))
-    mark = np.abs(unit @ np.random.default_rng(0).standard_normal(V.shape[1]))
-    first = np.unique(np.round(mark, 7), return_index=True)[1]
-    kept = np.zeros(len(V), bool)
-    kept[first] = True
-    return kept
-
-
-def propose(
-    table: Table, features: Library, name: str, depth: int = 5, keep: int = 12
-) -> list[tuple[float, sympy.Expr]]:
-    """Return (description length, formula) of the best sums under one transformation of the target, best first."""
+def propose(table: Table, features: Library, name: str, depth: int = 5, keep: int = 12) -> list[sympy.Expr]:
+    """Return sums under one transformation of the target: sizes in turns, the best of each first."""
     target = TARGETS[name]
     y, flip = table.y, 1
     if not target.signed:
@@ -232,60 +76,16 @@ def propose(
         return []
     y = np.where(good, y, scale)
     t, w = target.apply(y), np.where(good, table.weights / target.slope(y) ** 2, 0.0)
-    problem = Subsets(features.values, t, w / w.mean(), features.cost)
+    cost = features.cost
+    if table.target_dimension is not None:
+        cost = cost + UNIT * ~equal(features.dimensions, target.power * table.target_dimension)
+    problem = Subsets(features.values, t, w / w.mean(), cost)
     out = []
-    for length, chosen in problem.best(depth, keep, term=3, small=240):
+    for _, chosen in problem.best(depth, keep, term=3, small=240):
         coefficients = problem.exact(chosen)[1]
         inner = sympy.Add(
             *(sympy.Float(c) * features.expression(k) for k, c in zip(chosen, coefficients, strict=True))
         )
         if inner != 0:
-            out.append((length + 2.3 * target.nodes, flip * target.invert(inner)))
+            out.append(flip * target.invert(inner))
     return out
-
-
-def steps(table: Table, active: list[int], most: int = 2) -> list[tuple[int, float]]:
-    """Find where the target jumps or bends along a variable (Chow 1960): two smooth fits instead of one.
-
-    The smooth fit is quadratic in the first active variables and cubic in the one that is split.
-
-    Returns:
-        (index into ``active``, position) where splitting reduces the residual by more than 40 %.
-    """
-    found = []
-    z = (table.X[:, active[:4]] - table.X[:, active[:4]].mean(0)) / table.X[:, active[:4]].std(0)
-    v, root = z.shape[1], np.sqrt(table.weights)[:, None]
-    products = [z[:, i] * z[:, j] for i in range(v) for j in range(i, v)]
-    for i, j in enumerate(active[:4]):
-        order = np.argsort(table.X[:, j], kind="stable")
-        A = np.column_stack([np.ones(len(z)), z, *products, z[:, i] ** 3, table.y])
-        A = (A * root)[order]
-        whole, edge = A.T @ A, max(2 * A.shape[1], len(A) // 40)
-        places = np.arange(edge, len(A) - edge, max(1, len(A) // 1000))
-        if not len(places):
-            continue
-        below, start, grams = np.zeros_like(whole), 0, []
-        for c in places:
-            below = below + A[start:c].T @ A[start:c]
-            start = c
-            grams.append(below)
-        left = np.array(grams)
-        rss = _rest(left) + _rest(whole - left)
-        best = int(np.argmin(rss))
-        if rss[best] < 0.6 * _rest(whole[None])[0]:
-            x = table.X[order, j]
-            found.append((rss[best], i, _round_between(x[places[best] - 1], x[places[best]])))
-    return [(i, position) for _, i, position in sorted(found)[:most]]
-
-
-def _rest(gram: Float[np.ndarray, "batch k k"]) -> Float[np.ndarray, "batch"]:
-    """Return the residual sum of squares of the last column on the others, from Gram matrices."""
-    G = gram[:, :-1, :-1] + 1e-9 * np.trace(gram[:, :-1, :-1], axis1=1, axis2=2)[:, None, None] * np.eye(gram.shape[1] - 1)
-    b = gram[:, :-1, -1]
-    return np.maximum(gram[:, -1, -1] - (np.linalg.solve(G, b[..., None])[..., 0] * b).sum(1), 0)
-
-
-def _round_between(low: float, high: float) -> float:
-    """Return the number of fewest digits between two, or their mean."""
-    middle = (low + high) / 2
-    return next((r for d in range(9) if low <= (r := round(middle, d)) <= high), middle)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy
 from jaxtyping import Float
 
 from sciml.distill.front import Problem
+from sciml.distill.structured.dimensions import vectors
 
-SAMPLE = 4000  # rows that the search works on; the short list sees all
+SAMPLE = 2000  # rows that the search works on; the short list sees all
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Table:
         scales: powers of ten, equal for variables of similar size, so that these can be subtracted.
         y_scale: power of ten.
         groups: label per variable; variables with one label have the same unit and scale.
+        dimensions: exponents of the base dimensions; of no base dimension if units are not given.
+        target_dimension: likewise, None if only the variables' units are given.
     """
 
     X: Float[np.ndarray, "rows variables"]
@@ -36,16 +39,15 @@ class Table:
     scales: Float[np.ndarray, "variables"]
     y_scale: float
     groups: tuple[int, ...]
+    dimensions: Float[np.ndarray, "variables base"]
+    target_dimension: Float[np.ndarray, "base"] | None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def head(self, rows: int) -> Table:
         """Return the first rows (the rows are in random order)."""
-        return Table(
-            self.X[:rows], self.y[:rows], self.weights[:rows], self.symbols, self.columns,
-            self.scales, self.y_scale, self.groups,
-        )  # fmt: skip
+        return replace(self, X=self.X[:rows], y=self.y[:rows], weights=self.weights[:rows])
 
     def unscale(self, expression: sympy.Expr) -> sympy.Expr:
         """Rewrite a formula of the scaled variables for the user's."""
@@ -76,7 +78,9 @@ def check(problem: Problem) -> None:
     for name, column in zip((*problem.names, "the target"), (*X.T, y), strict=True):
         bad = np.flatnonzero(~np.isfinite(column))
         if len(bad):
-            raise ValueError(f"{name} is {column[bad[0]]} in row {bad[0]} ({len(bad)} such rows): remove them")
+            raise ValueError(
+                f"{name} is {column[bad[0]]} in row {bad[0]} ({len(bad)} such rows): remove them"
+            )
     if problem.weights is not None:
         w = np.asarray(problem.weights)
         if w.shape != y.shape or not np.isfinite(w).all() or (w < 0).any() or not (w > 0).any():
@@ -84,7 +88,7 @@ def check(problem: Problem) -> None:
 
 
 def prepare(problem: Problem, rng: np.random.Generator, sample: int = SAMPLE) -> tuple[Table, list[str]]:
-    """Sample rows in random order, drop constant and repeated columns, bring all to scale; say what was done."""
+    """Sample rows, drop constant and repeated columns, bring all to scale; say what was done."""
     messages: list[str] = []
     rows = rng.permutation(len(problem.y))
     if len(rows) > sample:
@@ -109,8 +113,19 @@ def prepare(problem: Problem, rng: np.random.Generator, sample: int = SAMPLE) ->
     y = y / y_scale
     weights = weights / max(np.average(y**2, weights=weights) * weights.mean(), 1e-300)
     symbols = tuple(sympy.Symbol(problem.names[j]) for j in columns)
-    table = Table(X / scales, y, weights, symbols, tuple(columns), scales, y_scale, groups)
-    return table, messages
+    known, target = _dimensions(units, problem.target_unit)
+    return Table(
+        X / scales, y, weights, symbols, tuple(columns), scales, y_scale, groups, known, target
+    ), messages
+
+
+def _dimensions(units: list[str] | None, target: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    if units is None:
+        return np.zeros((99, 0)), np.zeros(0)
+    if target is None:
+        return vectors(units), None
+    all_ = vectors([*units, target])
+    return all_[:-1], all_[-1]
 
 
 def _scale(values: np.ndarray) -> float:
