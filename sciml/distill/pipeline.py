@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -105,11 +105,13 @@ def distill(
                 backend=backend,
                 seconds=seconds,
                 seed=seed,
+                # The messages' own errors are known: a formula need not explain more than they allow.
+                noise=float(1.0 / np.mean(problem.weights * problem.y**2)),
                 on_front=on_front,
                 **options,
             )
-            # The messages' own errors are known, so a formula need not explain more than they allow.
-            front = replace(front, noise=float(1.0 / np.mean(problem.weights * problem.y**2)))
+    if on_front is not None:
+        on_front(front)
     with _timed("refit", seconds_of):
         choice = select(
             front,

@@ -42,7 +42,7 @@ class Refit:
 
     Attributes:
         template: the formula with constants as symbols.
-        constants: their estimates.
+        constants: their estimates, released exponents (p_...) among them.
         exponents: estimates of the powers of the variables where these were released, by variable.
         hidden: property to one estimate per particle; the reference particle's error is zero.
         reference: the particle whose hidden properties are held: masses are known up to a factor.
@@ -113,7 +113,7 @@ def refit(
     found = {names[key]: Estimate(*value[0]) for key, value in estimates.items() if key in names}
     return Refit(
         template=template,
-        constants={name: e for name, e in found.items() if not name.startswith("p_")},
+        constants=found,
         exponents={variable: found[name] for name, variables in exponents.items() for variable in variables},
         hidden={
             name: _hidden(fitted, name, estimates.get(f"hidden.raw.{name}")) for name in fitted.hidden.names

@@ -39,6 +39,7 @@ def search(
     backend: str | Backend | Sequence[str | Backend] = "structured",
     seconds: float = 30.0,
     seed: int = 0,
+    noise: float = 0.0,
     on_front: Callable[[Front], None] | None = None,
     **options: Any,
 ) -> Front:
@@ -55,6 +56,8 @@ def search(
             which share the time, or "all" for those that are installed.
         seconds: time limit in total.
         seed: the result is the same for the same seed if the time limit does not end the search.
+        noise: loss that the errors of the target alone would give (mean square error over mean square,
+            both weighted), if it is known: formulas gain nothing by falling below it.
         on_front: called with the front so far whenever it has improved.
         **options: for the engine; with several engines, a dictionary of options by engine:
             ``operon={"population_size": 500}``.
@@ -72,7 +75,8 @@ def search(
     if not seconds > 0:
         raise ValueError(f"seconds must be positive, found {seconds}")
     problem, messages = informative(as_problem(X, y, names, units, target_unit, weights))
-    front = Front.of([_constant(problem)], rows=len(problem.y), messages=tuple(messages))
+    problem = replace(problem, noise=noise)
+    front = Front.of([_constant(problem)], rows=len(problem.y), messages=tuple(messages), noise=noise)
     if np.ptp(problem.y) == 0 or not problem.names:
         return replace(front, messages=(*front.messages, "no variable changes the target: it is a constant"))
 

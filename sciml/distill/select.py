@@ -85,7 +85,8 @@ def select(
     best = refit(model, _simplest_unbeaten(tried).expression, graphs, held_out)
     released = _released(best, model, graphs, held_out)
     if released is not None and _error(released) * BETTER < _error(best):
-        best = released  # the exponents are not the simple numbers that they were rounded to
+        # The exponents are not the simple numbers that they were rounded to: they become constants.
+        best = refit(model, _settle(released), graphs, held_out)
     verdict, reason = _verdict(best, tried, network_error, noise)
     return Choice(best, released, tuple(tried), verdict, reason)
 
@@ -128,6 +129,16 @@ def _released(best: Refit, model: InteractionNetwork, graphs: Graph, held_out: G
         log.info("exponents could not be released: %s", error)
         return None
     return released if released.exponents else None
+
+
+def _settle(released: Refit) -> sympy.Expr:
+    """Return the formula with its released exponents in, those within their errors of whole numbers whole."""
+    numbers = {}
+    for name, estimate in released.constants.items():
+        whole = round(estimate.value)
+        exact = name.startswith("p_") and whole and abs(estimate.value - whole) < max(3 * estimate.standard_error, 1e-3)
+        numbers[sympy.Symbol(name)] = sympy.Integer(whole) if exact else sympy.Float(estimate.value)
+    return released.template.xreplace(numbers)
 
 
 def _error(fit: Refit) -> float:

@@ -12,7 +12,7 @@ import sympy
 
 from sciml.distill.expression import complexity
 from sciml.distill.front import FLOOR, Candidate, Front, Problem
-from sciml.distill.structured import products, sums
+from sciml.distill.structured import powers, products, sums
 from sciml.distill.structured.fitting import Fit
 from sciml.distill.structured.library import library
 from sciml.distill.structured.monomials import atoms
@@ -76,6 +76,7 @@ class _Search:
         self.found: dict[sympy.Expr, Polished] = {}
         self.seen: set[sympy.Expr] = set()
         self.probes: np.ndarray | None = None
+        self.trusted = 14  # nodes up to which a formula that leaves only noise ends the search
 
     def run(self, seed: int) -> None:
         """Search in the variables that matter; then again in those that what is left over depends on."""
@@ -83,6 +84,8 @@ class _Search:
         self.keep(mean)
         if not self.table.symbols:
             self.messages.append("no variable varies: only a constant can be found")
+            return
+        if self.finished([powers.propose(self.table.head(2000))]):
             return
         active = active_variables(self.table, seed) or list(range(len(self.table.symbols)))[:8]
         with_units = self.table.dimensions.shape[1] and self.table.target_dimension is not None
