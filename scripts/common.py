@@ -6,9 +6,12 @@ import ctypes
 import difflib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import hydra
@@ -63,6 +66,23 @@ def fail(message: str, status: int = 1) -> None:
     print(f"Error: {message}" if status != INTERRUPTED else message, file=sys.stderr, flush=True)
     logging.shutdown()
     raise SystemExit(status)
+
+
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Remember Ctrl-C: the list is no longer empty once it was pressed, even where a search went on."""
+    pressed: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def keep_memory() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common import main
-from distill import distill
+from distill import distill_run
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from train import train
@@ -15,7 +15,7 @@ def run(config: DictConfig) -> Path:
     """Train, distill, report."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     data = train(config, run_dir)
-    return distill(run_dir, config.distill, config.seed, data)
+    return distill_run(run_dir, config.distill, config.seed, data)
 
 
 if __name__ == "__main__":

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import torch
-from common import main
+from common import fail, interrupts, main
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 from train import load_data
 
-from sciml.distill.front import Front
+from sciml.distill import Front, distill, follow, report
+from sciml.distill.evaluate import RolloutComparison
 from sciml.distill.pipeline import Distillation
-from sciml.distill.pipeline import distill as distill_model
+from sciml.distill.report import summary
 from sciml.training.dynamics import DynamicsData
 from sciml.training.run import load_config, load_run, open_run, write_json
 
 log = logging.getLogger(__name__)
+NO_LAW = 3  # exit status where no formula is good enough
 
 
-def distill(run_dir: Path, settings: DictConfig, seed: int, data: DynamicsData | None = None) -> Path:
+def distill_run(run_dir: Path, settings: DictConfig, seed: int, data: DynamicsData | None = None) -> Path:
     """Distill the model of a run directory and write the law and its report there."""
     config = load_config(run_dir)
     model = load_run(run_dir)
@@ -30,29 +32,70 @@ def distill(run_dir: Path, settings: DictConfig, seed: int, data: DynamicsData |
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     data = data or load_data(config)
-    options = {k: v for k, v in OmegaConf.to_container(settings).items() if k != "rollout"}
-    result = distill_model(
-        model,
-        data.train,
-        data.held_out,
-        fit=data.fit,
-        particles=data.names,
-        units=data.past.units,
-        noise=data.noise,
+    options: dict[str, Any] = OmegaConf.to_container(settings, resolve=True)  # type: ignore[assignment]
+    follow_law = options.pop("rollout")
+    with interrupts() as pressed:
+
+        def keep(front: Front) -> None:
+            write_json(run_dir / "front.json", front_as_json(front, complete=front.complete and not pressed))
+            if pressed:  # the search itself returned what it had; the user wants to stop here
+                raise KeyboardInterrupt
+
+        found = distill(
+            model,
+            data.train,
+            data.held_out,
+            fit=data.fit,
+            particles=data.names,
+            units=data.past.units,
+            noise=data.noise,
+            seed=seed,
+            on_front=keep,
+            **options,
+        )
+    page = report(
+        found,
+        data=data,
+        rollout=rolled_out(found, data) if follow_law else None,
+        seconds=training_seconds(run_dir),
         seed=seed,
-        **options,
+        title=str(config.get("name", "")).replace("_", " ").capitalize(),
+        config=OmegaConf.to_yaml(config),
+        metrics=run_dir / "metrics.csv",
     )
-    result.law.save(run_dir / "law.json")
-    print(result.law)
-    for name, e in result.hidden["mass"].items():
-        print(name, e)
-    print(result.seconds)
+    found.law.save(run_dir / "law.json")
+    Console().print(summary(page, page.write(run_dir)))
+    if found.law.verdict == "none":
+        print(run_dir, flush=True)
+        fail(found.law.reason, status=NO_LAW)
     return run_dir
+
+
+def rolled_out(found: Distillation, data: DynamicsData) -> RolloutComparison | None:
+    """Follow the law through the time that was kept back; None, said in the log, where that cannot be."""
+    try:
+        return follow(found, data.future)
+    except (ValueError, KeyError) as error:
+        log.warning("no rollout: %s", error)
+        return None
+
+
+def training_seconds(run_dir: Path) -> dict[str, float]:
+    """Return how long the network took, as metrics.json says."""
+    file = run_dir / "metrics.json"
+    metrics = json.loads(file.read_text()) if file.is_file() else {}
+    return {name.split("/")[1]: value for name, value in metrics.items() if name.startswith("seconds/")}
+
+
+def front_as_json(front: Front, complete: bool) -> dict[str, Any]:
+    """Return a front as plain data."""
+    formulas = [{"expression": str(c.expression), "complexity": c.complexity, "loss": c.loss} for c in front]
+    return {"complete": complete, "front": formulas, "messages": list(front.messages)}
 
 
 def run(config: DictConfig) -> Path:
     """Distill a trained run."""
-    return distill(Path(config.run), config.distill, config.seed)
+    return distill_run(Path(config.run), config.distill, config.seed)
 
 
 if __name__ == "__main__":

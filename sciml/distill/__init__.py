@@ -12,6 +12,17 @@ if TYPE_CHECKING:
 
 # name: module; imported at first use, so that `import sciml` stays light
 _HOMES = {
+    "Distillation": "pipeline",
+    "MessageTable": "record",
+    "distill": "pipeline",
+    "estimate_errors": "reduce",
+    "follow": "evaluate",
+    "informative": "reduce",
+    "record": "record",
+    "reduce": "reduce",
+    "refit": "refit",
+    "report": "report",
+    "select": "select",
     "Candidate": "front",
     "Constant": "law",
     "Front": "front",
@@ -20,7 +31,25 @@ _HOMES = {
     "search": "search",
 }
 
-__all__ = ["Candidate", "Constant", "Front", "Law", "Problem", "search"]
+__all__ = [
+    "Candidate",
+    "Constant",
+    "Distillation",
+    "Front",
+    "Law",
+    "MessageTable",
+    "Problem",
+    "distill",
+    "estimate_errors",
+    "follow",
+    "informative",
+    "record",
+    "reduce",
+    "refit",
+    "report",
+    "search",
+    "select",
+]
 
 
 def __getattr__(name: str):

@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from sciml.datasets.trajectories import Trajectories
+from sciml.distill.pipeline import Distillation
+from sciml.nn.interaction import SYMBOLS
+from sciml.physics.rollout import rollout
 from sciml.units import UnitError, compatible, convert
 
 LONG = 2.0  # years above which times are shown in years
@@ -80,3 +84,60 @@ class RolloutComparison:
         except UnitError:
             return since, self.time_unit  # a unit of the user's own
         return since, self.time_unit
+
+
+def follow(found: Distillation, truth: Trajectories, most_evaluations: int = 300_000) -> RolloutComparison:
+    """Let a law run alone from the first frame of ``truth``, and put it beside what happened.
+
+    Args:
+        found: law and hidden properties.
+        truth: trajectories that nothing was fitted to; their first simulation is followed.
+        most_evaluations: of the force, after which the rollout ends early (a collision, a stiff law).
+
+    Raises:
+        ValueError: a periodic box, no velocities, or a force that is not finite at the start.
+    """
+    if truth.box is not None:
+        raise ValueError("rollouts are for open space; these trajectories have a periodic box")
+    if truth.velocity is None:
+        raise ValueError("a rollout starts from velocities, and these trajectories have none")
+    count, dim = truth.shape[2:]
+    properties = {name: np.array([e.value for e in per.values()])[:count] for name, per in found.hidden.items()}
+    for name, values in truth.properties.items():
+        properties.setdefault(name, np.asarray(values[0]))
+    inertia = properties["mass"] if found.choice.best.model.update == "force_over_mass" else np.ones(count)
+    first, second = np.triu_indices(count, 1)
+    force = found.law.numpy
+    ends = {}
+    for name, values in properties.items():
+        symbol = SYMBOLS.get(name, name)
+        ends |= {f"{symbol}_i": values[second], f"{symbol}_j": values[first]}
+    ends = {name: values for name, values in ends.items() if name in found.law.variables}
+
+    def radial(r: Float[np.ndarray, "*axes pairs"]) -> Float[np.ndarray, "*axes pairs"]:
+        return np.broadcast_to(force(r=r, **{k: np.broadcast_to(v, r.shape) for k, v in ends.items()}), r.shape)
+
+    def acceleration(x: Float[np.ndarray, "particles dim"], v: np.ndarray) -> Float[np.ndarray, "particles dim"]:
+        vector = x[second] - x[first]
+        r = np.sqrt((vector**2).sum(-1))
+        push = (radial(r) / r)[:, None] * vector
+        total = np.stack(
+            [np.bincount(second, p, count) - np.bincount(first, p, count) for p in push.T], axis=1
+        )
+        return total / inertia[:, None]
+
+    path = rollout(
+        acceleration, truth.position[0, 0], truth.velocity[0, 0], truth.time[0], most_evaluations=most_evaluations
+    )
+    reached = len(path.time)
+    return RolloutComparison(
+        time=path.time,
+        names=truth.names,
+        predicted=path.position,
+        true=truth.position[0, :reached],
+        energy_drift=float(np.abs(path.energy_drift(inertia, radial)).max()),
+        momentum_drift=float(path.momentum_drift(inertia).max()),
+        unit=truth.units.get("position", ""),
+        time_unit=truth.units.get("time", ""),
+        note=path.reason,
+    )

@@ -1,0 +1,35 @@
+"""Trajectories to try things on: python scripts/simulate.py system=gravity output=FILE.npz."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from common import main
+from omegaconf import DictConfig, OmegaConf
+
+from sciml.datasets import simulated, write_npz
+from sciml.training.run import RunError
+
+
+def run(config: DictConfig) -> Path:
+    """Simulate, spoil by noise if asked, and write."""
+    if OmegaConf.is_missing(config, "output"):
+        raise RunError("output is missing: output=FILE.npz")
+    names = ("particles", "dim", "simulations", "times", "dt", "softening", "seed")
+    found = simulated(config.system, given=list(config.given), **{name: config[name] for name in names})
+    if config.noise < 0:
+        raise ValueError(f"noise={config.noise}: expected 0 or more")
+    if config.noise:
+        spread = found.position.std() * config.noise
+        noise = np.random.default_rng(config.seed + 1).normal(0.0, spread, found.position.shape)
+        found = dataclasses.replace(found, position=found.position + noise, velocity=None, acceleration=None)
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_npz(output, found)
+    return output
+
+
+if __name__ == "__main__":
+    main(run, "simulate")
