@@ -25,7 +25,15 @@ from omegaconf.errors import OmegaConfBaseException
 from sciml.training.run import RunError
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-EXPECTED = (RunError, ValueError, ArithmeticError, FileNotFoundError, ModuleNotFoundError, OSError, OmegaConfBaseException)
+EXPECTED = (
+    RunError,
+    ValueError,
+    ArithmeticError,
+    FileNotFoundError,
+    ModuleNotFoundError,
+    OSError,
+    OmegaConfBaseException,
+)
 INTERRUPTED = 130  # the shell's number for Ctrl-C
 
 
@@ -45,7 +53,10 @@ def main(task: Callable[[DictConfig], Path | None], config_name: str) -> None:
         try:
             path = task(config)
         except KeyboardInterrupt:
-            fail("Interrupted. What was done is kept; the same command with the same run_dir goes on.", INTERRUPTED)
+            fail(
+                "Interrupted. What was done is kept; the same command with the same run_dir goes on.",
+                INTERRUPTED,
+            )
         except EXPECTED as error:
             if os.environ.get("SCIML_DEBUG"):
                 raise
@@ -117,7 +128,9 @@ def check_overrides(config_name: str, arguments: list[str]) -> None:
         key = override.key_or_group
         if override in choices or key.split(".")[0] == "hydra" or override.is_add() or override.is_delete():
             continue
-        if key not in known and not any(key.startswith(parent + ".") for parent, v in known.items() if v == {}):
+        if key not in known and not any(
+            key.startswith(parent + ".") for parent, v in known.items() if v == {}
+        ):
             nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or difflib.get_close_matches(
                 key.split(".")[-1], [k.split(".")[-1] for k in known], n=1
             )
@@ -163,16 +176,22 @@ def _check_choice(override: Override) -> None:
 
 
 def _check_type(key: str, value: Any, default: Any) -> None:
-    """A value must have the type of the default; null goes anywhere, and where the default is null anything."""
+    """A value must have the type of the default; null may stand anywhere, anything for a null."""
     value = str(value) if type(value).__name__ == "QuotedString" else value
     if value is None or default is None or default == {}:
         return
-    kinds: dict[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (int, float), ListConfig: (list,)}
+    kinds: dict[type, tuple[type, ...]] = {
+        bool: (bool,),
+        int: (int,),
+        float: (int, float),
+        ListConfig: (list,),
+    }
     for kind, allowed in kinds.items():
         if isinstance(default, kind):
             if not isinstance(value, allowed) or (kind is not bool and isinstance(value, bool)):
                 raise ValueError(
-                    f"{key}={value}: expected {_article(kind)}, as in {key}={default}, not {type(value).__name__}."
+                    f"{key}={value}: expected {_article(kind)}, as in {key}={default}, "
+                    f"not {type(value).__name__}."
                 )
             return
 

@@ -74,7 +74,9 @@ def train(config: DictConfig, run_dir: Path) -> DynamicsData:
         config.run_dir = str(run_dir)
     save_config(run_dir, config)
     metrics = dict(metrics) | {"seconds/train": time.perf_counter() - start}
-    write_json(run_dir / "metrics.json", metrics | {"units": {k: "s" if "seconds" in k else "" for k in metrics}})
+    write_json(
+        run_dir / "metrics.json", metrics | {"units": {k: "s" if "seconds" in k else "" for k in metrics}}
+    )
     return data
 
 
@@ -114,8 +116,13 @@ def _same_run(config: DictConfig, run_dir: Path) -> None:
         return
     before = load_config(run_dir)
     for key in ("data", "task", "seed"):
-        if OmegaConf.to_container(before[key]) != OmegaConf.to_container(OmegaConf.create({"v": config[key]}), resolve=True)["v"]:
-            raise RunError(f"{run_dir} holds a run with another {key}; choose another run_dir, or the same settings.")
+        if (
+            OmegaConf.to_container(before[key])
+            != OmegaConf.to_container(OmegaConf.create({"v": config[key]}), resolve=True)["v"]
+        ):
+            raise RunError(
+                f"{run_dir} holds a run with another {key}; choose another run_dir, or the same settings."
+            )
 
 
 def run(config: DictConfig) -> Path:

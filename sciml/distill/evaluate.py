@@ -101,23 +101,29 @@ def follow(found: Distillation, truth: Trajectories, most_evaluations: int = 300
         raise ValueError("rollouts are for open space; these trajectories have a periodic box")
     if truth.velocity is None:
         raise ValueError("a rollout starts from velocities, and these trajectories have none")
-    count, dim = truth.shape[2:]
-    properties = {name: np.array([e.value for e in per.values()])[:count] for name, per in found.hidden.items()}
+    count = truth.shape[2]
+    properties = {
+        name: np.array([e.value for e in per.values()])[:count] for name, per in found.hidden.items()
+    }
     for name, values in truth.properties.items():
         properties.setdefault(name, np.asarray(values[0]))
     inertia = properties["mass"] if found.choice.best.model.update == "force_over_mass" else np.ones(count)
     first, second = np.triu_indices(count, 1)
     force = found.law.numpy
-    ends = {}
+    ends: dict[str, np.ndarray] = {}
     for name, values in properties.items():
         symbol = SYMBOLS.get(name, name)
         ends |= {f"{symbol}_i": values[second], f"{symbol}_j": values[first]}
     ends = {name: values for name, values in ends.items() if name in found.law.variables}
 
     def radial(r: Float[np.ndarray, "*axes pairs"]) -> Float[np.ndarray, "*axes pairs"]:
-        return np.broadcast_to(force(r=r, **{k: np.broadcast_to(v, r.shape) for k, v in ends.items()}), r.shape)
+        return np.broadcast_to(
+            force(r=r, **{k: np.broadcast_to(v, r.shape) for k, v in ends.items()}), r.shape
+        )
 
-    def acceleration(x: Float[np.ndarray, "particles dim"], v: np.ndarray) -> Float[np.ndarray, "particles dim"]:
+    def acceleration(
+        x: Float[np.ndarray, "particles dim"], v: np.ndarray
+    ) -> Float[np.ndarray, "particles dim"]:
         vector = x[second] - x[first]
         r = np.sqrt((vector**2).sum(-1))
         push = (radial(r) / r)[:, None] * vector
@@ -127,7 +133,11 @@ def follow(found: Distillation, truth: Trajectories, most_evaluations: int = 300
         return total / inertia[:, None]
 
     path = rollout(
-        acceleration, truth.position[0, 0], truth.velocity[0, 0], truth.time[0], most_evaluations=most_evaluations
+        acceleration,
+        truth.position[0, 0],
+        truth.velocity[0, 0],
+        truth.time[0],
+        most_evaluations=most_evaluations,
     )
     reached = len(path.time)
     return RolloutComparison(

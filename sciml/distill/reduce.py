@@ -11,6 +11,7 @@ from torch import nn
 
 from sciml.distill.record import MessageTable
 from sciml.graph import Graph
+from sciml.models.interaction_network import HiddenProperties
 
 
 def reduce(table: MessageTable) -> MessageTable:
@@ -82,8 +83,10 @@ def estimate_errors(table: MessageTable, model: nn.Module, held_out: Graph) -> M
     at_ends = of_particle[table.receiver], of_particle[table.sender]
     of_message = np.minimum(*at_ends) if _third_law(model) else at_ends[0]
     relative = np.zeros(count)
-    for name in getattr(getattr(model, "hidden", None), "names", ()):
-        relative = np.hypot(relative, model.hidden.relative_error(name).cpu().numpy())
+    hidden = getattr(model, "hidden", None)
+    if isinstance(hidden, HiddenProperties):
+        for name in hidden.names:
+            relative = np.hypot(relative, hidden.relative_error(name).cpu().numpy())
     of_masses = np.hypot(relative[table.receiver], relative[table.sender]) * np.abs(table.y)
     return replace(table, error=np.hypot(of_message, of_masses))
 
@@ -112,6 +115,7 @@ def informative(table: MessageTable, relative_error: float = 0.1) -> MessageTabl
     if not keep.any():
         raise ValueError(
             f"No message is known to better than {relative_error:.0%} of its size (the best to "
-            f"{ratio.min(initial=np.inf):.0%}): the network has not learned the forces. Train longer, or give more data."
+            f"{ratio.min(initial=np.inf):.0%}): the network has not learned the forces. "
+            "Train longer, or give more data."
         )
     return table.rows(keep)

@@ -95,7 +95,9 @@ def _likeliest(front: Front, most: int) -> list[sympy.Expr]:
     """The likeliest formulas, each also with its nearly simple exponents made simple; shortest first."""
     ordered = sorted(front, key=front.length)
     variable = [c for c in ordered if c.expression.free_symbols] or ordered
-    formulas = dict.fromkeys(e for c in variable[:most] for e in (c.expression, round_exponents(c.expression)))
+    formulas = dict.fromkeys(
+        e for c in variable[:most] for e in (c.expression, round_exponents(c.expression))
+    )
     return sorted(formulas, key=complexity)
 
 
@@ -136,7 +138,11 @@ def _settle(released: Refit) -> sympy.Expr:
     numbers = {}
     for name, estimate in released.constants.items():
         whole = round(estimate.value)
-        exact = name.startswith("p_") and whole and abs(estimate.value - whole) < max(3 * estimate.standard_error, 1e-3)
+        exact = (
+            name.startswith("p_")
+            and whole
+            and abs(estimate.value - whole) < max(3 * estimate.standard_error, 1e-3)
+        )
         numbers[sympy.Symbol(name)] = sympy.Integer(whole) if exact else sympy.Float(estimate.value)
     return released.template.xreplace(numbers)
 

@@ -54,7 +54,8 @@ class HiddenProperties(nn.Module):
         """
         if values.shape != self.raw[name].shape:
             raise ValueError(
-                f"{name} needs {tuple(self.raw[name].shape)} values, one per particle, not {tuple(values.shape)}."
+                f"{name} needs {tuple(self.raw[name].shape)} values, one per particle, "
+                f"not {tuple(values.shape)}."
             )
         if name in self.positive and not (values > 0).all():
             where = int((~(values > 0)).nonzero()[0])
@@ -72,7 +73,9 @@ class HiddenProperties(nn.Module):
 
     def forward(self, graph: Graph) -> Graph:
         """Write each property on the nodes."""
-        return graph.with_nodes(**{name: self.values(name)[graph.nodes["particle"]] for name in self.names})
+        return graph.with_nodes(
+            {}, **{name: self.values(name)[graph.nodes["particle"]] for name in self.names}
+        )
 
 
 class InteractionNetwork(nn.Module):
@@ -181,4 +184,5 @@ class InteractionNetwork(nn.Module):
         force = graph.nodes["acceleration"]
         if self.update == "force_over_mass":
             force = force * graph.nodes["mass"][:, None]
-        self.force.scalar.fit(graph, force)
+        if isinstance(self.force.scalar, PairScalar):
+            self.force.scalar.fit(graph, force)

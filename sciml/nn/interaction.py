@@ -35,6 +35,12 @@ class PairScalar(nn.Module):
     With ``symmetric``, ``u(i, j) = ½ (g(i, j) + g(j, i))``: action equals reaction exactly.
     """
 
+    center: Tensor
+    spread: Tensor
+    offset: Tensor
+    gain: Tensor
+    sign: nn.Parameter
+
     def __init__(
         self,
         properties: Sequence[str],
@@ -168,6 +174,7 @@ class RadialForce(MessagePassing):
     """
 
     symmetry = Symmetry(groups=("S", "T", "O"), output=Spec(irreps="1o"))
+    scalar: PairScalar | FormulaScalar
 
     def __init__(self, scalar: PairScalar | FormulaScalar, unit: str = "") -> None:
         super().__init__()
@@ -195,6 +202,7 @@ class FreeForce(MessagePassing):
     """
 
     symmetry = Symmetry(groups=("S", "T"))
+    length: Tensor
 
     def __init__(
         self,

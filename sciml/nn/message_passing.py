@@ -184,7 +184,8 @@ def segment_reduce(
         count = values.new_zeros(num_nodes).index_add(0, receiver, ones).clamp(min=1)
         return out.index_add(0, receiver, values) / count.reshape(-1, *(1,) * (values.ndim - 1))
     if reduction == "max":
-        return out.index_reduce(0, receiver, values, "amax", include_self=False)
+        index = receiver.reshape(-1, *(1,) * (values.ndim - 1)).expand_as(values)
+        return out.scatter_reduce(0, index, values, "amax", include_self=False)
     raise ValueError(f"Unknown reduction {reduction!r}; choose sum, mean or max.")
 
 

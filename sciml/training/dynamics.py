@@ -218,13 +218,13 @@ def train_dynamics(
         progress: show a progress bar; by default where the output is a terminal.
     """
     run_dir = Path(run_dir)
-    stages = [s if isinstance(s, Stage) else Stage(**s) for s in stages]
+    schedule = [s if isinstance(s, Stage) else Stage(**s) for s in stages]
     initialize(model, data)
     checkpoint = run_dir / "checkpoints" / "last.ckpt"
-    task = DynamicsTask(model, stages)
-    epochs = sum(stage.epochs for stage in stages)
+    task = DynamicsTask(model, schedule)
+    epochs = sum(stage.epochs for stage in schedule)
     show = sys.stderr.isatty() if progress is None else progress
-    with _quiet():
+    with _Quiet():
         trainer = L.Trainer(
             max_epochs=epochs,
             max_time=max_time,
@@ -262,7 +262,7 @@ def train_dynamics(
     }
 
 
-class _quiet(warnings.catch_warnings):
+class _Quiet(warnings.catch_warnings):
     """Silence Lightning's hints on hardware and loaders, which are none of a user's concern here."""
 
     def __enter__(self) -> None:

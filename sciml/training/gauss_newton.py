@@ -59,6 +59,8 @@ class RadialJacobian:
 
     def __init__(self, model: InteractionNetwork, graph: Graph) -> None:
         graph = model.hidden(graph) if model.hidden.names else graph
+        if not isinstance(model.force.scalar, PairScalar):
+            raise TypeError(f"expected a network of radial forces, not {type(model.force.scalar).__name__}")
         self.graph, self.scalar = graph, model.force.scalar
         edges = Edges(graph)
         with torch.no_grad():
@@ -117,7 +119,9 @@ class FormulaJacobian:
     """
 
     def __init__(self, model: InteractionNetwork, graph: Graph) -> None:
-        self.model, self.graph = model, graph
+        if not isinstance(model.force.scalar, FormulaScalar):
+            raise TypeError(f"expected a formula for the force, not {type(model.force.scalar).__name__}")
+        self.model, self.graph, self.scalar = model, graph, model.force.scalar
         edges = Edges(graph)
         self.direction, self.distance = directions(edges), edges.vectors().norm(dim=-1)
 
@@ -134,7 +138,7 @@ class FormulaJacobian:
     @torch.enable_grad()
     def __call__(self) -> Float[Tensor, "nodes dim P"]:
         """Jacobian of the accelerations."""
-        model, scalar = self.model, self.model.force.scalar
+        model, scalar = self.model, self.scalar
         graph = model.hidden(self.graph) if model.hidden.names else self.graph
         variables = {
             name: value.detach().requires_grad_()

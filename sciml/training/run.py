@@ -141,8 +141,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         Exception
     ) as error:  # torch raises many types for a damaged file, and all mean the same to the user
         raise RunError(
-            f"The checkpoint {path} ({path.stat().st_size} bytes) cannot be read: it is cut short, damaged, or not "
-            f"written by sciml. Delete it and run again. ({type(error).__name__})"
+            f"The checkpoint {path} ({path.stat().st_size} bytes) cannot be read: it is cut short, "
+            f"damaged, or not written by sciml. Delete it and run again. ({type(error).__name__})"
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise RunError(f"{path} is no checkpoint of a training run: it has no state_dict.")
@@ -224,5 +224,6 @@ def _locate(name: str, where: str) -> Any:
         if callable(found) and any(home == root or home.startswith(root + ".") for root in ALLOWED):
             return found
     raise RunError(
-        f"{where}: _target_ {name!r} is not a class or function of {' or '.join(ALLOWED)}; nothing else may be named."
+        f"{where}: _target_ {name!r} is not a class or function of {' or '.join(ALLOWED)}; "
+        "nothing else may be named."
     )

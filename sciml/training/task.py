@@ -16,7 +16,6 @@ from sciml.training.gauss_newton import LeastSquares
 from sciml.training.losses import LOSSES, mean_square, particle_labels, particle_weights
 from sciml.training.stages import Stage, at_epoch, build
 
-
 RESOLUTION = 1e-3  # relative error below which a body is fitted well enough: reweighting stops there
 
 
