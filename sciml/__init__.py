@@ -12,7 +12,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciml import builders, datasets, distill, graph, models, nn, physics, symmetry, training, units
+    from sciml import (
+        builders,
+        datasets,
+        distill,
+        graph,
+        models,
+        nn,
+        physics,
+        plotting,
+        symmetry,
+        training,
+        units,
+    )
     from sciml.graph import Graph
     from sciml.training.run import load_run
 
@@ -31,6 +43,7 @@ __all__ = [
     "models",
     "nn",
     "physics",
+    "plotting",
     "symmetry",
     "training",
     "units",
