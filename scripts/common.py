@@ -45,6 +45,7 @@ def main(task: Callable[[DictConfig], Path | None], config_name: str) -> None:
     Set ``SCIML_DEBUG=1`` to see tracebacks.
     """
     keep_memory()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printing
     try:
         check_overrides(config_name, [a for a in sys.argv[1:] if not a.startswith("-")])
     except (ValueError, HydraException) as error:
@@ -163,7 +164,8 @@ def _flatten(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key):
             yield name, None
         elif isinstance(config[key], DictConfig):
-            yield name, {}
+            if not config[key]:
+                yield name, {}  # free: any key may be added
             yield from _flatten(config[key], f"{name}.")
         else:
             yield name, config[key]

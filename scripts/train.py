@@ -114,15 +114,16 @@ def _same_run(config: DictConfig, run_dir: Path) -> None:
     if not (run_dir / "config.yaml").is_file():
         save_config(run_dir, config)
         return
-    before = load_config(run_dir)
-    for key in ("data", "task", "seed"):
-        if (
-            OmegaConf.to_container(before[key])
-            != OmegaConf.to_container(OmegaConf.create({"v": config[key]}), resolve=True)["v"]
-        ):
-            raise RunError(
-                f"{run_dir} holds a run with another {key}; choose another run_dir, or the same settings."
-            )
+    before, now = load_config(run_dir), OmegaConf.to_container(config, resolve=True)
+    earlier = OmegaConf.to_container(before)
+    fixed = ("message", "third_law", "update", "hidden_sizes", "activation")  # the data decide the others
+    changed = [key for key in ("data", "task", "seed") if earlier[key] != now[key]]
+    changed += [f"model.{key}" for key in fixed if earlier["model"][key] != now["model"][key]]
+    if changed:
+        raise RunError(
+            f"{run_dir} holds a run with another {' and '.join(changed)}; choose another run_dir, "
+            "or the same settings."
+        )
 
 
 def run(config: DictConfig) -> Path:

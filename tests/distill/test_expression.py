@@ -100,7 +100,7 @@ expressions = st.recursive(
         .filter(lambda e: not e.has(sympy.I)),
         inner.map(sympy.sin),
         inner.map(sympy.Abs),
-        inner.map(lambda e: sympy.Heaviside(e)),
+        inner.filter(lambda e: not e.has(sympy.I)).map(sympy.Heaviside),
     ),
     max_leaves=8,
 )

@@ -17,6 +17,7 @@ from sciml.distill.evaluate import RolloutComparison
 from sciml.distill.front import Candidate, Front
 from sciml.distill.pipeline import distill
 from sciml.distill.report import report, summary
+from sciml.distill.report.page import typeset
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
 
@@ -296,7 +297,7 @@ def test_hostile_names_are_text(made):
 def test_page_says_what_json_says(made):
     text = Page(made.html).text
     for sentence in made.json["caveats"]:
-        assert sentence.split(":")[0].split("(")[0].strip()[:60] in text
+        assert typeset(sentence).split(":")[0].split("(")[0].strip()[:60] in text
     assert made.json["law"]["latex"] in text
     assert "km" in text
 

@@ -78,8 +78,8 @@ def test_a_broken_configuration_says_so(run, text):
 
 @pytest.mark.parametrize(
     "target",
-    ["os.system", "subprocess.run", "sciml.training.run.os.system", "sciml.training.run.Path", "sciml.nothing.Here",
-     "torch.load", "builtins.eval", "sciml", "sciml_evil.Thing", "torch.optim.Nothing"],
+    ["os.system", "subprocess.run", "sciml.training.run.os.system", "sciml.training.run.Path",
+     "sciml.nothing.Here", "torch.load", "builtins.eval", "sciml", "sciml_evil.Thing", "torch.optim.Nothing"],
 )  # fmt: skip
 def test_a_configuration_may_not_name_foreign_code(run, target):
     path, _ = run

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 SURPRISING = 3.0  # standard errors
+ROUNDING = 1e-12  # differences below are those of the arithmetic
 
 
 def caveats(content: Mapping[str, Any]) -> list[str]:
@@ -61,13 +62,14 @@ def _understated(content: Mapping[str, Any]) -> Iterable[str]:
 def _surprise(entry: Mapping[str, Any]) -> float:
     if entry["reference"] is None or not entry["standard_error"]:
         return 0.0
-    return abs(entry["value"] - entry["reference"]) / entry["standard_error"]
+    apart = abs(entry["value"] - entry["reference"])
+    return apart / entry["standard_error"] if apart > ROUNDING * abs(entry["reference"]) else 0.0
 
 
 def _exponents(content: Mapping[str, Any]) -> Iterable[str]:
     for name, entry in content["law"]["exponents"].items():
         error, apart = entry["standard_error"], abs(entry["value"] - entry["snapped"])
-        if error and apart > SURPRISING * error:
+        if error and apart > max(SURPRISING * error, ROUNDING):
             yield (
                 f"The free exponent of {name} differs from {entry['snapped']:g} by {apart:.1e}, "
                 f"{apart / error:.1f} standard errors: a small effect that the law lacks leans on it."

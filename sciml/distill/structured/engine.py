@@ -186,11 +186,11 @@ class _Search:
             return True
         odd = any(power.exp.is_Float for power in best.expression.atoms(sympy.Pow))
         trusted = 9 if odd else self.trusted  # real exponents imitate much
-        if len(self.table) < 2 * FEW or complexity(best.expression) > trusted:
+        if complexity(best.expression) > trusted:
             return False
-        if best.loss <= self.problem.noise:
+        if best.loss <= self.problem.noise and not odd:
             return True
-        if self.probes is None:
+        if self.probes is None or len(self.table) < 2 * FEW:
             return False
         many = self.table.head(self.probes.shape[1])
         bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
