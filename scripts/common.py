@@ -16,9 +16,11 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -60,12 +62,19 @@ def main(task: Callable[[DictConfig], Path | None], config_name: str) -> None:
         except EXPECTED as error:
             if os.environ.get("SCIML_DEBUG"):
                 raise
-            fail(str(error))
+            if HydraConfig.get().mode != RunMode.MULTIRUN:
+                fail(str(error))
+            print(f"Error: {error}", file=sys.stderr, flush=True)
+            failed.append(1)
+            return
         if path is not None:
             print(path, flush=True)
 
+    failed: list[Any] = []
     try:
         run()
+        if failed:
+            fail(f"{len(failed)} of the jobs failed; see above.")
     except KeyboardInterrupt:
         fail("Interrupted.", INTERRUPTED)
     except OSError as error:  # Hydra creates the run directory before the task starts

@@ -6,7 +6,7 @@ Levenberg–Marquardt minimizes the residual accelerations, each particle weight
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sciml.distill.expression import parameters
+from sciml.distill.torch_code import torch_function
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.training.gauss_newton import field_jacobian, trainable
@@ -96,7 +97,7 @@ def refit(
     if free_exponents:
         template, powers, exponents = release_exponents(template)
         constants |= powers
-    fitted = model.with_formula(torch_function(template), constants).to(torch.float64)
+    fitted = model.with_formula(keyword_function(template), constants).to(torch.float64)
     for parameter in fitted.hidden.parameters():
         parameter.requires_grad_(release_hidden)
     reference = _heaviest(fitted) if reference is None else reference
@@ -245,15 +246,16 @@ class _Problem:
         return (error / mean_square(target, label, self.count).clamp(min=1e-300)).sqrt().cpu().numpy()
 
 
-def torch_function(template: sympy.Expr) -> Callable[..., Tensor]:
+def keyword_function(template: sympy.Expr) -> Callable[..., Tensor]:
     """Return a formula as a differentiable function of tensors, by keyword."""
-    symbols = sorted(template.free_symbols, key=lambda s: s.name)
-    function = sympy.lambdify(symbols, template, modules=[TORCH, torch])
-    names = [symbol.name for symbol in symbols]
-    return lambda **values: function(*(values[name] for name in names))
+    names = tuple(sorted(symbol.name for symbol in template.free_symbols))
+    function = torch_function(template, names)
 
+    def evaluate(**values: Tensor) -> Tensor:
+        value = function(*(values[name] for name in names))
+        return torch.as_tensor(value, dtype=values["r"].dtype, device=values["r"].device)
 
-TORCH: Mapping[str, Callable] = {"Abs": torch.abs, "Heaviside": lambda x, *_: (x >= 0).to(x.dtype)}
+    return evaluate
 
 
 def _heaviest(model: InteractionNetwork) -> int:

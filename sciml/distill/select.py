@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy
 
-from sciml.distill.expression import complexity
+from sciml.distill.expression import complexity, parameters
 from sciml.distill.front import Front
 from sciml.distill.refit import Refit, refit
 from sciml.graph import Graph
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 BETTER = 3.0  # a longer formula must lower the held-out error by this factor
 EQUAL = 1.2  # errors within this factor are alike
 NEAR = 0.06  # an exponent this close to a simple fraction may be it
+BENT = 1e-3  # an exponent this close to a simple fraction is it, whatever the error gains
 TRIAL_FRAMES = 200  # to which every candidate is fitted; the chosen one is fitted to all
 LEARNED = 0.3  # a model whose held-out error is above this has not learned the motion
 
@@ -72,7 +74,8 @@ def select(
     """
     tried, failures = [], []
     some = graphs[:: max(1, len(graphs) // TRIAL_FRAMES)]
-    for formula in _likeliest(front, most):
+    third_law = bool(getattr(model.force.scalar, "symmetric", False))
+    for formula in _likeliest(front, most, third_law):
         try:
             tried.append(refit(model, formula, some, held_out))
         except (ValueError, ArithmeticError, RuntimeError) as error:
@@ -84,44 +87,72 @@ def select(
         )
     best = refit(model, _simplest_unbeaten(tried).expression, graphs, held_out)
     released = _released(best, model, graphs, held_out)
-    if released is not None and _error(released) * BETTER < _error(best):
+    if released is not None and _error(released) * BETTER < _error(best) and _odd(released):
         # The exponents are not the simple numbers that they were rounded to: they become constants.
         best = refit(model, _settle(released), graphs, held_out)
     verdict, reason = _verdict(best, tried, network_error, noise)
     return Choice(best, released, tuple(tried), verdict, reason)
 
 
-def _likeliest(front: Front, most: int) -> list[sympy.Expr]:
-    """The likeliest formulas, each also with its nearly simple exponents made simple; shortest first."""
+def _likeliest(front: Front, most: int, third_law: bool) -> list[sympy.Expr]:
+    """The likeliest formulas, each also with its nearly simple exponents made simple; shortest first.
+
+    Under the third law, only those that do not change when the two ends of an edge change places: otherwise
+    the masses could be traded against the formula.
+    """
     ordered = sorted(front, key=front.length)
     variable = [c for c in ordered if c.expression.free_symbols] or ordered
-    formulas = dict.fromkeys(
-        e for c in variable[:most] for e in (c.expression, round_exponents(c.expression))
-    )
-    return sorted(formulas, key=complexity)
+    formulas: dict[sympy.Expr, None] = {}
+    for candidate in variable[:most]:
+        formulas |= dict.fromkeys([candidate.expression, round_exponents(candidate.expression)])
+    fair = [e for e in formulas if not third_law or _exchangeable(e)]
+    return sorted(fair or formulas, key=complexity)
+
+
+def _exchangeable(expression: sympy.Expr) -> bool:
+    """Whether a formula stays what it is when sender and receiver change places."""
+    partner = {s: sympy.Symbol(s.name[:-1] + {"i": "j", "j": "i"}[s.name[-1]])
+               for s in expression.free_symbols if s.name.endswith(("_i", "_j"))}  # fmt: skip
+    return sympy.simplify(expression - expression.xreplace(partner)) == 0
 
 
 def round_exponents(expression: sympy.Expr) -> sympy.Expr:
     """Replace real exponents by simple fractions that they nearly equal; the data decide between the two."""
 
-    def nearest(power: sympy.Pow) -> sympy.Expr:
-        value = float(power.exp)
-        for denominator in (1, 2, 3):
-            simple = sympy.Rational(round(value * denominator), denominator)
-            if simple != 0 and abs(value - float(simple)) < NEAR:
-                return power.base**simple
-        return power
+    def rounded(power: sympy.Pow) -> sympy.Expr:
+        simple = _nearest(float(power.exp))
+        return power if simple is None else power.base**simple
 
-    return expression.replace(lambda e: e.is_Pow and e.exp.is_Float, nearest)
+    return expression.replace(lambda e: e.is_Pow and e.exp.is_Float, rounded)
+
+
+def _nearest(value: float, default: float | None = None) -> Any:
+    """Return the simplest fraction near a number, or the default."""
+    for denominator in (1, 2, 3):
+        simple = sympy.Rational(round(value * denominator), denominator)
+        if simple != 0 and abs(value - float(simple)) < NEAR:
+            return simple
+    return default
 
 
 def _simplest_unbeaten(tried: Sequence[Refit]) -> Refit:
     ordered = sorted(tried, key=lambda r: complexity(r.expression))
     best = ordered[0]
     for other in ordered[1:]:
-        if _error(other) * BETTER < _error(best):
+        nearly = _same_form(other.expression, best.expression) and not _odd(other)
+        if _error(other) * BETTER < _error(best) and not nearly:
             best = other
     return best
+
+
+def _odd(fit: Refit) -> bool:
+    """Whether an exponent differs from the simple fraction near it by more than a missing effect can do.
+
+    A law that lacks a small effect is always improved by exponents that bend a little to imitate it.
+    """
+    powers = [float(e.exp) for e in fit.expression.atoms(sympy.Pow) if e.exp.is_Float]
+    powers += [e.value for e in fit.exponents.values()]
+    return any(abs(p - _nearest(p, default=np.inf)) > BENT for p in powers)
 
 
 def _released(best: Refit, model: InteractionNetwork, graphs: Graph, held_out: Graph) -> Refit | None:
@@ -158,17 +189,21 @@ def _verdict(best: Refit, tried: Sequence[Refit], network_error: float, noise: f
     stated = f"held-out error {error:.1e} of the acceleration (network {network_error:.1e})"
     if noise:
         stated += f", noise of the data {noise:.1e}"
-    allowed = max(2.0 * network_error, 2.0 * noise)
-    if error > LEARNED and error > 2.0 * noise:
-        return "none", f"No formula explains the motion: {stated}."
-    if error > allowed:
+    if error > LEARNED:
+        why = "No formula explains the motion"
+        if noise > LEARNED:
+            why = (
+                "The accelerations are too uncertain to tell laws apart (record in shorter steps, or better)"
+            )
+        return "none", f"{why}: {stated}."
+    if error > max(2.0 * network_error, 2.0 * noise):
         return "none", f"The best formula leaves more unexplained than the network does: {stated}."
     rivals = [
         other
         for other in tried
         if _error(other) < EQUAL * error
         and complexity(other.expression) <= complexity(best.expression)
-        and not _same_form(other.template, best.template)
+        and not _same_form(other.expression, best.expression)
     ]
     if rivals:
         forms = "; ".join(str(rival.template) for rival in rivals)
@@ -177,4 +212,6 @@ def _verdict(best: Refit, tried: Sequence[Refit], network_error: float, noise: f
 
 
 def _same_form(a: sympy.Expr, b: sympy.Expr) -> bool:
-    return sympy.simplify(a - b) == 0
+    """Whether two fitted formulas are one law, the numbers of the one near to those of the other."""
+    forms = [parameters(round_exponents(e))[0] for e in (a, b)]
+    return sympy.simplify(forms[0] - forms[1]) == 0
