@@ -136,7 +136,12 @@ def check_overrides(config_name: str, arguments: list[str]) -> None:
     known = dict(_flatten(reference))
     for override in overrides:
         key = override.key_or_group
-        if override in choices or key.startswith(("hydra.", "hydra/")) or override.is_add() or override.is_delete():
+        if (
+            override in choices
+            or key.startswith(("hydra.", "hydra/"))
+            or override.is_add()
+            or override.is_delete()
+        ):
             continue
         if key not in known and not any(
             key.startswith(parent + ".") for parent, v in known.items() if v == {}

@@ -107,10 +107,18 @@ def test_wrong_overrides_name_the_key_and_the_nearest_right_one(override, messag
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=1,2,3", "task.stages.adam.epochs=3", "model.hidden=[mass]",
-     "trainer.max_time=00:00:01:00", "experiment=orbits,trajectories", "data.options={dt: 0.1}", "data.options.dt=0.1",
-     "+new=1", "model=free"],
-)  # fmt: skip
+    [
+        "seed=1,2,3",
+        "task.stages.adam.epochs=3",
+        "model.hidden=[mass]",
+        "trainer.max_time=00:00:01:00",
+        "experiment=orbits,trajectories",
+        "data.options={dt: 0.1}",
+        "data.options.dt=0.1",
+        "+new=1",
+        "model=free",
+    ],
+)
 def test_right_overrides_pass(override):
     common.check_overrides("config", [override])
 
