@@ -184,12 +184,12 @@ class _Search:
         best = self.best()
         if best.loss < 1e-22:
             return True
+        if any(p.loss <= self.problem.noise and self.plain(p.expression) for p in self.found.values()):
+            return True
         odd = any(power.exp.is_Float for power in best.expression.atoms(sympy.Pow))
         trusted = 9 if odd else self.trusted  # real exponents imitate much
         if complexity(best.expression) > trusted:
             return False
-        if best.loss <= self.problem.noise and not odd:
-            return True
         if self.probes is None or len(self.table) < 2 * FEW:
             return False
         many = self.table.head(self.probes.shape[1])
@@ -199,6 +199,11 @@ class _Search:
         F /= np.abs(F).max(1, keepdims=True) + 1e-300
         z = (F @ r) / np.sqrt((F**2) @ (r**2) + 1e-300)  # White (1980): the noise need not be equal
         return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 1)
+
+    def plain(self, expression: sympy.Expr) -> bool:
+        """Whether a formula is too simple, and its exponents too round, to be there by chance."""
+        odd = any(power.exp.is_Float for power in expression.atoms(sympy.Pow))
+        return not odd and complexity(expression) <= self.trusted
 
     def look_at_clock(self) -> None:
         """End the search when its time is over."""
