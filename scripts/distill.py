@@ -11,14 +11,16 @@ import torch
 from common import fail, interrupts, main
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from torch.nn import Module
 from train import load_data
 
 from sciml.distill import Front, distill, follow, report
 from sciml.distill.evaluate import RolloutComparison
 from sciml.distill.pipeline import Distillation
+from sciml.distill.reduce import NothingLearnedError
 from sciml.distill.report import summary
 from sciml.training.dynamics import DynamicsData
-from sciml.training.run import load_config, load_run, open_run, write_json
+from sciml.training.run import load_config, load_run, open_run, peak_memory_bytes, write_json
 
 log = logging.getLogger(__name__)
 NO_LAW = 3  # exit status where no formula is good enough
@@ -34,25 +36,12 @@ def distill_run(run_dir: Path, settings: DictConfig, seed: int, data: DynamicsDa
     data = data or load_data(config)
     options: dict[str, Any] = OmegaConf.to_container(settings, resolve=True)  # type: ignore[assignment]
     follow_law = options.pop("rollout")
-    with interrupts() as pressed:
-
-        def keep(front: Front) -> None:
-            write_json(run_dir / "front.json", front_as_json(front, complete=front.complete and not pressed))
-            if pressed:  # the search itself returned what it had; the user wants to stop here
-                raise KeyboardInterrupt
-
-        found = distill(
-            model,
-            data.train,
-            data.held_out,
-            fit=data.fit,
-            particles=data.names,
-            units=data.past.units,
-            noise=data.noise,
-            seed=seed,
-            on_front=keep,
-            **options,
-        )
+    try:
+        found = search_and_fit(run_dir, model, data, seed, options)
+    except NothingLearnedError as error:
+        write_json(run_dir / "report.json", nothing_learned(str(error), seed, training_seconds(run_dir)))
+        print(run_dir, flush=True)
+        fail(str(error), status=NO_LAW)
     page = report(
         found,
         data=data,
@@ -69,6 +58,40 @@ def distill_run(run_dir: Path, settings: DictConfig, seed: int, data: DynamicsDa
         print(run_dir, flush=True)
         fail(found.law.reason, status=NO_LAW)
     return run_dir
+
+
+def search_and_fit(
+    run_dir: Path, model: Module, data: DynamicsData, seed: int, options: dict[str, Any]
+) -> Distillation:
+    """Distill, with the front so far in front.json; Ctrl-C keeps it and ends."""
+    with interrupts() as pressed:
+
+        def keep(front: Front) -> None:
+            write_json(run_dir / "front.json", front_as_json(front, complete=front.complete and not pressed))
+            if pressed:  # the search itself returned what it had; the user wants to stop here
+                raise KeyboardInterrupt
+
+        return distill(
+            model,
+            data.train,
+            data.held_out,
+            fit=data.fit,
+            particles=data.names,
+            units=data.past.units,
+            noise=data.noise,
+            seed=seed,
+            on_front=keep,
+            **options,
+        )
+
+
+def nothing_learned(reason: str, seed: int, seconds: dict[str, float]) -> dict[str, Any]:
+    """Return the report where there was nothing to search: the verdict, and empty hands."""
+    empty = {"law": None, "front": [], "hidden": {}, "rollout": None}
+    return {
+        "format": 1, "verdict": "none", "reason": reason, **empty,
+        "seconds": seconds, "peak_memory_bytes": peak_memory_bytes(), "seed": seed,
+    }  # fmt: skip
 
 
 def rolled_out(found: Distillation, data: DynamicsData) -> RolloutComparison | None:

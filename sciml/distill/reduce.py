@@ -14,6 +14,10 @@ from sciml.graph import Graph
 from sciml.models.interaction_network import HiddenProperties
 
 
+class NothingLearnedError(ValueError):
+    """No message is known well enough to search: the network has not learned the forces."""
+
+
 def reduce(table: MessageTable) -> MessageTable:
     """Bring messages to one scalar per edge.
 
@@ -102,7 +106,7 @@ def informative(table: MessageTable, relative_error: float = 0.1) -> MessageTabl
     between particles of their kind (the same pair).
 
     Raises:
-        ValueError: nothing is left; the message says how well the best message is known.
+        NothingLearnedError: nothing is left; the message says how well the best message is known.
     """
     if table.error is None:
         raise ValueError("The messages have no errors yet: call estimate_errors first.")
@@ -113,7 +117,7 @@ def informative(table: MessageTable, relative_error: float = 0.1) -> MessageTabl
     ratio = table.error / np.maximum(size, 1e-300)
     keep = ratio < relative_error
     if not keep.any():
-        raise ValueError(
+        raise NothingLearnedError(
             f"No message is known to better than {relative_error:.0%} of its size (the best to "
             f"{ratio.min(initial=np.inf):.0%}): the network has not learned the forces. "
             "Train longer, or give more data."

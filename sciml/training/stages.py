@@ -15,6 +15,9 @@ from sciml.training.losses import LOSSES
 OptimizerName = Literal["adam", "adamw", "lbfgs", "levenberg_marquardt"]
 
 
+MOST_PARAMETERS = 2000  # of a second-order step, whose cost grows with their square
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of training.
@@ -63,6 +66,13 @@ def build(stage: Stage, model: nn.Module) -> torch.optim.Optimizer:
     params = [p for p in model.parameters() if p.requires_grad]
     if not params:
         raise ValueError(f"{type(model).__name__} has no trainable parameters; there is nothing to train.")
+    size = sum(p.numel() for p in params)
+    if stage.optimizer == "levenberg_marquardt" and size > MOST_PARAMETERS:
+        raise ValueError(
+            f"Levenberg–Marquardt solves for all parameters at once, and {size} are too many (at most "
+            f"{MOST_PARAMETERS}): make the network smaller (model.hidden_sizes), or train "
+            "without it (task=adam)."
+        )
     return OPTIMIZERS[stage.optimizer](params, stage)
 
 

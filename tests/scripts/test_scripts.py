@@ -338,3 +338,22 @@ def test_multirun_goes_on_after_a_failure(gravity, tmp_path):
     assert done.returncode == 1
     assert "1 of the jobs failed" in done.stderr
     assert (tmp_path / "sweep/1/metrics.json").is_file()
+
+
+def test_noise_has_no_law_and_the_status_says_so(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "noise.npz", position=rng.normal(size=(120, 3, 2)), dt=0.1)
+    done = command(
+        "discover",
+        "experiment=trajectories",
+        f"data.path={tmp_path}/noise.npz",
+        f"run_dir={tmp_path}/r",
+        "task.stages.adam.epochs=5",
+        "task.stages.levenberg_marquardt.epochs=3",
+        "distill.seconds=5",
+    )
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{tmp_path}/r"
+    found = json.loads((tmp_path / "r/report.json").read_text())
+    assert found["verdict"] == "none"
+    assert found["reason"] in done.stderr
