@@ -1,15 +1,17 @@
 """The data choose among formulas, and the verdict says how sure they are."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import sympy
 import torch
 
 from sciml.datasets import simulated
-from sciml.distill import Candidate, Front
+from sciml.distill import Candidate, Front, follow
 from sciml.distill.expression import complexity
 from sciml.distill.pipeline import distill
-from sciml.distill.refit import refit, release_exponents
+from sciml.distill.refit import Estimate, refit, release_exponents
 from sciml.distill.select import round_exponents, select
 from sciml.models import InteractionNetwork
 from sciml.training.dynamics import dynamics_data, initialize
@@ -149,3 +151,18 @@ def test_distill_from_a_given_front_needs_no_search(gravity):
     assert found.law.constants["c0"].value == pytest.approx(-0.9)
     assert set(found.hidden["mass"]) == {"a", "b", "c"}
     assert "search" not in found.seconds
+
+
+def test_the_law_alone_repeats_the_motion(gravity):
+    data, model = gravity
+    found = distill(model, data.train, data.held_out, fit=data.fit, front=front(NEWTON), particles=data.names)
+    alone = follow(found, data.future)
+    assert alone.error.max() < 1e-6 * np.ptp(alone.true)
+    assert alone.energy_drift < 1e-9
+    assert alone.momentum_drift < 1e-10
+    wrong = dataclasses.replace(found, hidden={"mass": {n: Estimate(1.0, 0.0) for n in data.names}})
+    assert follow(wrong, data.future).error.max() > 1e-3 * np.ptp(alone.true)
+    with pytest.raises(ValueError, match="velocities"):
+        follow(found, dataclasses.replace(data.future, velocity=None))
+    with pytest.raises(ValueError, match="periodic"):
+        follow(found, dataclasses.replace(data.future, box=np.full(2, 100.0)))

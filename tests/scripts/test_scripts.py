@@ -267,6 +267,8 @@ def test_interrupted_training_and_search_keep_what_they_had_and_go_on(gravity, t
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # a shell that starts tests in the background has its children ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not (run_dir / "checkpoints/last.ckpt").exists() and time.monotonic() < deadline:
