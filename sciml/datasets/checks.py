@@ -73,8 +73,8 @@ def time(
         s, t = np.argwhere(np.diff(array) <= 0)[0]
         kind = "twice the same" if array[s, t] == array[s, t + 1] else "not sorted"
         raise ValueError(
-            f"{source}: time is {kind} at simulation {s}, time index {t + 1}: {array[s, t]!r} is followed by "
-            f"{array[s, t + 1]!r}; expected strictly increasing times"
+            f"{source}: time is {kind} at simulation {s}, time index {t + 1}: {array[s, t]} is followed by "
+            f"{array[s, t + 1]}; expected strictly increasing times"
         )
     return array
 
