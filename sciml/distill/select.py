@@ -104,7 +104,8 @@ def _likeliest(front: Front, most: int, third_law: bool) -> list[sympy.Expr]:
     variable = [c for c in ordered if c.expression.free_symbols] or ordered
     formulas: dict[sympy.Expr, None] = {}
     for candidate in variable[:most]:
-        formulas |= dict.fromkeys([candidate.expression, round_exponents(candidate.expression)])
+        formula = free_coefficients(candidate.expression)
+        formulas |= dict.fromkeys([formula, round_exponents(formula)])
     fair = [e for e in formulas if not third_law or _exchangeable(e)]
     return sorted(fair or formulas, key=complexity)
 
@@ -114,6 +115,15 @@ def _exchangeable(expression: sympy.Expr) -> bool:
     partner = {s: sympy.Symbol(s.name[:-1] + {"i": "j", "j": "i"}[s.name[-1]])
                for s in expression.free_symbols if s.name.endswith(("_i", "_j"))}  # fmt: skip
     return sympy.simplify(expression - expression.xreplace(partner)) == 0
+
+
+def free_coefficients(expression: sympy.Expr) -> sympy.Expr:
+    """Make the coefficient of every term a number that can be fitted.
+
+    A search may have taken −1.002 for −1, since messages are no better known; the data know better.
+    """
+    terms = (term.as_coeff_Mul() for term in sympy.Add.make_args(expression))
+    return sympy.Add(*(sympy.Mul(sympy.Float(number), rest, evaluate=rest == 1) for number, rest in terms))
 
 
 def round_exponents(expression: sympy.Expr) -> sympy.Expr:

@@ -41,7 +41,6 @@ class DynamicsData:
         past, future: the two parts.
         noise: relative error of the accelerations (median over particles), zero if unknown.
         closure: masses from momentum conservation, None where masses are given.
-        distinct: whether every simulation has particles of its own, with masses of their own.
     """
 
     train: Graph
@@ -51,7 +50,6 @@ class DynamicsData:
     future: Trajectories
     noise: float
     closure: MomentumClosure | None
-    distinct: bool = False
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -62,9 +60,7 @@ class DynamicsData:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the particles, by their label."""
-        if not self.distinct:
-            return self.past.names
-        return tuple(f"{name} ({s})" for s in range(self.past.shape[0]) for name in self.past.names)
+        return self.past.names
 
 
 def dynamics_data(
@@ -72,6 +68,7 @@ def dynamics_data(
     *,
     train: float = 0.8,
     by: str = "auto",
+    simulation: int | None = None,
     frames: int = 150,
     fit_frames: int = 4000,
     held_out_frames: int = 200,
@@ -86,23 +83,35 @@ def dynamics_data(
         trajectories: accelerations are estimated where they are missing.
         train: share that is learned from.
         by: ``time`` or ``simulation``, which part is kept back (see `Trajectories.split`).
+        simulation: take only this one; all if None.
         frames, fit_frames, held_out_frames: at most so many frames for each purpose.
         edges: ``all`` pairs, ``cutoff`` or ``knn``.
         cutoff, k: of those.
         seed: of the draw of training frames.
+
+    Raises:
+        ValueError: unknown masses that differ between simulations.
     """
+    if simulation is not None:
+        if not 0 <= simulation < trajectories.shape[0]:
+            raise ValueError(f"simulation {simulation}: there are {trajectories.shape[0]}, counted from 0")
+        trajectories = trajectories.select(simulations=slice(simulation, simulation + 1))
     trajectories = trajectories.with_accelerations()
     closure = None if "mass" in trajectories.properties else _closure(trajectories)
-    distinct = closure is not None and not closure.shared
-    if distinct and by == "simulation":
-        raise ValueError("The masses differ between simulations, so none can be kept back: split by time.")
-    past, future = trajectories.split(train, by="time" if distinct else by)
+    if closure is not None and not closure.shared:
+        raise ValueError(
+            f"{trajectories.source}: the masses differ between the {trajectories.shape[0]} simulations "
+            "(momentum closes within each, but not with masses in common), and motion fixes them in each "
+            "only up to a factor of its own. Give the masses as a property, or take one simulation: "
+            "data.split.simulation=0."
+        )
+    past, future = trajectories.split(train, by=by)
     rng = np.random.default_rng(seed)
     total = past.shape[0] * past.shape[1]
     drawn = np.sort(rng.choice(total, size=min(frames, total), replace=False))
 
     def build(part: Trajectories, chosen: np.ndarray) -> Graph:
-        return frames_to_graph(part, chosen, edges=edges, cutoff=cutoff, k=k, distinct=distinct)
+        return frames_to_graph(part, chosen, edges=edges, cutoff=cutoff, k=k)
 
     noise = 0.0
     if past.acceleration_error is not None and past.acceleration is not None:
@@ -117,7 +126,6 @@ def dynamics_data(
         future=future,
         noise=noise,
         closure=closure,
-        distinct=distinct,
     )
 
 
@@ -139,7 +147,6 @@ def frames_to_graph(
     edges: str = "all",
     cutoff: float | None = None,
     k: int | None = None,
-    distinct: bool = False,
 ) -> Graph:
     """Build graphs of chosen frames, numbered through all simulations in order.
 
@@ -151,8 +158,7 @@ def frames_to_graph(
     def frames(array: Float[np.ndarray, "simulations time particles dim"]) -> np.ndarray:
         return array.reshape(simulations * times, particles, dim)[chosen]
 
-    label = np.tile(np.arange(particles), (len(chosen), 1))
-    nodes = {"particle": label + distinct * particles * simulation[:, None]}
+    nodes = {"particle": np.tile(np.arange(particles), (len(chosen), 1))}
     for name in ("velocity", "acceleration"):
         value = getattr(trajectories, name)
         if value is not None:

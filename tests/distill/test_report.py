@@ -185,9 +185,7 @@ def test_rollout_that_ended_early_says_so(found, rollout):
 def test_reference_values_come_from_the_data(found):
     past = SimpleNamespace(names=NAMES, reference={"mass": MASSES[None]}, source="de421, 1990 to 2030")
     graph = SimpleNamespace(num_graphs=7)
-    data = SimpleNamespace(
-        past=past, names=NAMES, distinct=False, noise=1e-9, train=graph, fit=graph, held_out=graph
-    )
+    data = SimpleNamespace(past=past, names=NAMES, noise=1e-9, train=graph, fit=graph, held_out=graph)
     made = report(found, data=data)
     assert made.json["hidden"]["mass"]["pebble"]["reference"] == pytest.approx(MASSES[-1])
     assert made.json["data"]["frames"] == {"train": 7, "fit": 7, "held_out": 7}

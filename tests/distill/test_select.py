@@ -168,3 +168,15 @@ def test_the_law_alone_repeats_the_motion(gravity):
         follow(found, dataclasses.replace(data.future, velocity=None))
     with pytest.raises(ValueError, match="periodic"):
         follow(found, dataclasses.replace(data.future, box=np.full(2, 100.0)))
+
+
+def test_coefficients_that_the_search_rounded_are_fitted_again():
+    data, model = system()
+    exact = model.with_formula(lambda r, m_i, m_j, c0: c0 * m_i * m_j / r**2, {"c0": -1.01}).double()
+    with torch.no_grad():
+        fit, held = (
+            g.with_nodes(acceleration=exact(g).nodes["acceleration"]) for g in (data.fit, data.held_out)
+        )
+    choice = select(front(-m_i * m_j / r**2), model, fit, held, network_error=1e-2)
+    assert choice.best.constants["c0"].value == pytest.approx(-1.01)
+    assert choice.verdict == "law"

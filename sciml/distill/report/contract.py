@@ -169,8 +169,9 @@ def chosen_candidate(found: Distillation) -> Candidate | None:
 
 def _template(candidate: Candidate):
     from sciml.distill.expression import parameters
+    from sciml.distill.select import free_coefficients
 
-    return parameters(candidate.expression)[0]
+    return parameters(free_coefficients(candidate.expression))[0]
 
 
 def _hidden(found: Distillation, reference: Reference) -> dict[str, dict[str, Any]]:
@@ -210,9 +211,9 @@ def _reference(data: DynamicsData | None) -> Reference:
     if data is None:
         return {}
     return {
-        name: dict(zip(data.names, (values if data.distinct else values[0]).ravel().tolist(), strict=True))
+        name: dict(zip(data.names, values[0].ravel().tolist(), strict=True))
         for name, values in data.past.reference.items()
-        if data.distinct or (values == values[0]).all()
+        if (values == values[0]).all()
     }
 
 
