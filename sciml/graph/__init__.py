@@ -11,5 +11,19 @@ Conventions, kept everywhere:
 from sciml.graph.batching import batch, unbatch
 from sciml.graph.container import Graph
 from sciml.graph.fields import CELL, PLACES, POSITION, Place, Spec
+from sciml.graph.layout import Complete, Grid, Layout, window
 
-__all__ = ["CELL", "PLACES", "POSITION", "Graph", "Place", "Spec", "batch", "unbatch"]
+__all__ = [
+    "CELL",
+    "PLACES",
+    "POSITION",
+    "Complete",
+    "Graph",
+    "Grid",
+    "Layout",
+    "Place",
+    "Spec",
+    "batch",
+    "unbatch",
+    "window",
+]

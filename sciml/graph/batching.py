@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sciml.graph.container import Graph
 from sciml.graph.fields import PLACES, Place, check_same_fields
+from sciml.graph.layout import common
 
 
 def batch(graphs: Sequence[Graph]) -> Graph:
@@ -44,6 +45,7 @@ def batch(graphs: Sequence[Graph]) -> Graph:
         sender_counts=torch.cat([g.sender_counts for g in graphs if g.sender_counts is not None])
         if first.two_sided
         else None,
+        layout=common([g.layout for g in graphs]),
     )
 
 
@@ -73,6 +75,7 @@ def unbatch(graph: Graph) -> list[Graph]:
             node_counts=count(rows["nodes"][i]),
             edge_counts=count(rows["edges"][i]),
             sender_counts=count(rows["senders"][i]) if graph.two_sided else None,
+            layout=graph.layout,
             **fields,
         )
 

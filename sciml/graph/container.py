@@ -23,8 +23,11 @@ from sciml.graph.fields import (
     default_specs,
     describe,
 )
+from sciml.graph.layout import Complete, Grid, Layout
 
-_PARTS = ("edge_index", *PLACES, "node_counts", "edge_counts", "sender_counts", "specs")
+_PARTS = ("edge_index", *PLACES, "node_counts", "edge_counts", "sender_counts", "specs", "layout")
+_STATIC = ("specs", "layout")
+_NUMBERING = {"edge_index", "node_counts", "edge_counts", "sender_counts"}  # what a layout promises
 
 
 class Graph:
@@ -42,6 +45,7 @@ class Graph:
         senders: fields on the second node set of a two-sided graph; None where the two are one.
         sender_counts: how many senders each graph has; None where the two node sets are one.
         specs: (place, name) to what the field means.
+        layout: the regular arrangement of the nodes, if any; see `sciml.graph.Layout`.
     """
 
     __slots__ = _PARTS  # frozen by hand: Lightning refuses frozen dataclasses in batches
@@ -54,6 +58,7 @@ class Graph:
     senders: dict[str, Tensor] | None
     sender_counts: Int[Tensor, "graphs"] | None
     specs: Mapping[tuple[Place, str], Spec]
+    layout: Layout | None
 
     def __init__(
         self,
@@ -66,6 +71,7 @@ class Graph:
         senders: dict[str, Tensor] | None = None,
         sender_counts: Int[Tensor, "graphs"] | None = None,
         specs: Mapping[tuple[Place, str], Spec] | None = None,
+        layout: Layout | None = None,
     ) -> None:
         given = locals() | {"specs": specs or {}}
         for name in _PARTS:
@@ -80,7 +86,12 @@ class Graph:
         return _restore, ({name: getattr(self, name) for name in _PARTS},)
 
     def replace(self, **changes: Any) -> Graph:
-        """Return a graph with these parts exchanged, unchecked; prefer `with_nodes` and its kin."""
+        """Return a graph with these parts exchanged, unchecked; prefer `with_nodes` and its kin.
+
+        The layout is lost where numbers or edges change, unless a new one is given.
+        """
+        if _NUMBERING & changes.keys():
+            changes = {"layout": None} | changes
         return Graph(**{name: getattr(self, name) for name in _PARTS} | changes)
 
     # ------------------------------------------------------------------ making
@@ -293,6 +304,7 @@ class Graph:
             f"Graph: {self.num_graphs} graph{'s' * (self.num_graphs != 1)}, {sides}{self.num_nodes} nodes, "
             f"{self.num_edges} edges, on {self.device}"
         ]
+        lines += [f"  layout  {self.layout}"] * (self.layout is not None)
         for place in PLACES:
             values = getattr(self, place) or {}
             fields = [describe(name, value, self.spec(place, name)) for name, value in values.items()]
@@ -348,6 +360,7 @@ class Graph:
             edge_counts=edge_counts,
             senders=senders,
             sender_counts=sender_counts,
+            layout=self.layout,
         )
 
     def _chosen(self, ids: int | slice | Sequence[int] | Tensor) -> Int[Tensor, "chosen"]:
@@ -384,14 +397,16 @@ def _restore(parts: dict[str, Any]) -> Graph:
 
 
 def _flatten(graph: Graph) -> tuple[list[Any], Any]:
-    names = [name for name in _PARTS if name != "specs" and getattr(graph, name) is not None]
-    return [getattr(graph, name) for name in names], (tuple(names), tuple(graph.specs.items()))
+    names = [name for name in _PARTS if name not in _STATIC and getattr(graph, name) is not None]
+    return [getattr(graph, name) for name in names], (tuple(names), tuple(graph.specs.items()), graph.layout)
 
 
 def _unflatten(values: Any, context: Any) -> Graph:
-    names, specs = context
-    return Graph(**dict(zip(names, values, strict=True)), specs=dict(specs))
+    names, specs, layout = context
+    return Graph(**dict(zip(names, values, strict=True)), specs=dict(specs), layout=layout)
 
 
 pytree.register_pytree_node(Graph, _flatten, _unflatten, serialized_type_name="sciml.graph.Graph")
-torch.serialization.add_safe_globals([_restore, Spec])  # graphs load with torch.load(weights_only=True)
+torch.serialization.add_safe_globals(
+    [_restore, Spec, Grid, Complete]
+)  # graphs load with torch.load(weights_only=True)
