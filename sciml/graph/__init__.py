@@ -8,6 +8,7 @@ Conventions, kept everywhere:
 - A field is a tensor whose first axis counts nodes, edges, graphs or, on two-sided graphs, senders.
 """
 
+from sciml.graph import pytree as _pytree  # noqa: F401 - registers Graph
 from sciml.graph.batching import batch, unbatch
 from sciml.graph.container import Graph
 from sciml.graph.fields import CELL, PLACES, POSITION, Place, Spec

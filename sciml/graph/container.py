@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils import _pytree as pytree
+from torch.utils._pytree import tree_map
 
 from sciml.graph.fields import (
     PLACES,
@@ -23,10 +23,9 @@ from sciml.graph.fields import (
     default_specs,
     describe,
 )
-from sciml.graph.layout import Complete, Grid, Layout
+from sciml.graph.layout import Layout
 
 _PARTS = ("edge_index", *PLACES, "node_counts", "edge_counts", "sender_counts", "specs", "layout")
-_STATIC = ("specs", "layout")
 _NUMBERING = {"edge_index", "node_counts", "edge_counts", "sender_counts"}  # what a layout promises
 
 
@@ -315,7 +314,7 @@ class Graph:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Graph:
         """Return the graph with ``function`` applied to every tensor, indices and counts included."""
-        return pytree.tree_map(function, self)
+        return tree_map(function, self)
 
     def to(self, *args: Any, **kwargs: Any) -> Graph:
         """Move or convert as `torch.Tensor.to` does; a dtype is applied to floating-point fields only."""
@@ -394,19 +393,3 @@ def _ranges(counts: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
 
 def _restore(parts: dict[str, Any]) -> Graph:
     return Graph(**parts)
-
-
-def _flatten(graph: Graph) -> tuple[list[Any], Any]:
-    names = [name for name in _PARTS if name not in _STATIC and getattr(graph, name) is not None]
-    return [getattr(graph, name) for name in names], (tuple(names), tuple(graph.specs.items()), graph.layout)
-
-
-def _unflatten(values: Any, context: Any) -> Graph:
-    names, specs, layout = context
-    return Graph(**dict(zip(names, values, strict=True)), specs=dict(specs), layout=layout)
-
-
-pytree.register_pytree_node(Graph, _flatten, _unflatten, serialized_type_name="sciml.graph.Graph")
-torch.serialization.add_safe_globals(
-    [_restore, Spec, Grid, Complete]
-)  # graphs load with torch.load(weights_only=True)
