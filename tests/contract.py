@@ -7,6 +7,7 @@ Whether a check concerns a model is read from what the model declares: a fused p
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -106,8 +107,10 @@ def isolation(case):
             continue
         leaf = value.clone().requires_grad_()
         altered = graph.with_nodes(None, **{name: leaf})
-        rows = {"nodes": graph.node_graph, "edges": graph.edge_graph, "globals": torch.arange(len(graph))}
-        for (place, field), output in outputs(model, altered).items():
+        result = model(altered)
+        frame = result if isinstance(result, Graph) else graph  # a coarser grid has other nodes
+        rows = {"nodes": frame.node_graph, "edges": frame.edge_graph, "globals": torch.arange(len(graph))}
+        for (place, field), output in outputs(lambda _, result=result: result, altered).items():
             if output.requires_grad and place in rows:
                 ours = output[rows[place] < len(case.graph)].sum()
                 (gradient,) = torch.autograd.grad(
@@ -127,13 +130,17 @@ def meta(case):
 
 def lone_nodes(case):
     """Nodes without edges and graphs without nodes are legal and give finite numbers of the right shape."""
-    graph = case.graph
+    graph, model = case.graph, case.model()
     bare = graph.replace(
         edge_index=graph.edge_index[:, :0],
         edges={name: value[:0] for name, value in graph.edges.items()},
         edge_counts=torch.zeros_like(graph.edge_counts),
     )
-    for key, value in outputs(case.model(), bare).items():
+    if any(getattr(m, "needs_layout", False) for m in model.modules()):
+        with pytest.raises(ValueError, match="layout"):
+            model(bare)
+        return
+    for key, value in outputs(model, bare).items():
         assert value.isfinite().all(), f"{key} of nodes without edges is not finite"
     empty = Graph.create(
         torch.zeros(2, 0),

@@ -8,8 +8,10 @@ import torch
 from contract import Case
 from torch import nn
 
+from sciml.builders import grid_graph
 from sciml.graph import Graph, Spec, batch
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
 from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialForce
 from sciml.nn.message_passing import MessagePassing, segment_softmax
 from sciml.symmetry import Symmetry
@@ -33,6 +35,13 @@ def particles(*sizes, dim=3, seed=0):
             for n in sizes
         ]
     )
+
+
+def grids(*shape, channels=2, graphs=2, seed=0, **options):
+    """A batch of random fields on grids; periodic and without edges, unless the options say otherwise."""
+    random = torch.Generator().manual_seed(seed)
+    values = torch.randn(graphs, channels, *shape, generator=random, dtype=torch.float64)
+    return grid_graph(values, **{"periodic": True} | options)
 
 
 class WeightedConvolution(MessagePassing):
@@ -113,6 +122,23 @@ CASES = [
         lambda: InteractionNetwork(2, given=["charge"], message="free", update="force"),
         FLAT,
     ),
+    # grids
+    Case("convolution", lambda: GridConvolution(2, 3), grids(4, 5, kernel=3)),
+    Case(
+        "convolution, 1D", lambda: GridConvolution(2, 3, 2, dim=1, dilation=2), grids(6, kernel=2, dilation=2)
+    ),
+    Case(
+        "convolution, 3D", lambda: GridConvolution(2, 2, (3, 1, 2), dim=3), grids(3, 4, 3, kernel=(3, 1, 2))
+    ),
+    Case(
+        "convolution, half bounded",
+        lambda: GridConvolution(2, 3),
+        grids(4, 5, kernel=3, periodic=(True, False)),
+    ),
+    Case("convolution, stride", lambda: GridConvolution(2, 3, 3, stride=2), grids(4, 6)),
+    Case("maximum pooling", GridPooling, grids(4, 6)),
+    Case("mean pooling, 1D", lambda: GridPooling(3, dim=1, stride=2, kind="mean"), grids(8)),
+    Case("global pooling", GlobalPooling, grids(3, 3, kernel=3)),
 ]
 FUSED = [case for case in CASES if contract.fused_layers(case.model())]
 CUT = [case for case in CASES if contract.cutoff_of(case.model()) is not None]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from sciml.builders import grid_graph
 from sciml.graph import Graph, Spec, batch
 from sciml.symmetry import GROUPS, Symmetry, SymmetryError, check
 from sciml.symmetry.irreps import dimension, parse, total_size
@@ -221,9 +222,9 @@ def test_periodic_images():
         check(length, particles(), symmetry=("images",))
 
 
-@pytest.mark.parametrize("name", list(GROUPS))
+@pytest.mark.parametrize("name", ["S", "T", "SO", "O", "images"])
 def test_actions_keep_distances_and_the_order_of_receivers(name):
-    """Distances are invariant under every group in the table, the cell included, and edges stay sorted."""
+    """Distances are invariant under every group of space, the cell included, and edges stay sorted."""
     graph = batch([crystal(), crystal()])
     group, random = GROUPS[name], torch.Generator().manual_seed(1)
     element = group.sample(graph, random)
@@ -233,6 +234,44 @@ def test_actions_keep_distances_and_the_order_of_receivers(name):
     torch.testing.assert_close(by_pair(moved), by_pair(graph))
     assert (moved.receiver.diff() >= 0).all()
     assert moved.edge_graph.equal(graph.edge_graph)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("shifts", (3, 4)), ("Ci", (5,)), ("C2", (3, 4)), ("C4", (4, 4)), ("D4", (3, 3)), ("Oct", (3, 3, 3))],
+)
+def test_actions_on_grids_are_undone_by_their_inverse(name, shape):
+    """g⁻¹ (g x) = x for scalars, arrows and regular fields, and values only change places."""
+    random, group = torch.Generator().manual_seed(0), GROUPS[name]
+    values = torch.randn(2, 2, *shape, generator=random, dtype=torch.float64)
+    graph = grid_graph(values, periodic=True)
+    arrow = torch.randn(graph.num_nodes, len(shape), generator=random, dtype=torch.float64)
+    specs = {"arrow": Spec("1o")} if name != "Ci" else {"arrow": Spec()}
+    extra = {"arrow": arrow}
+    if name in ("C2", "C4", "D4", "Oct"):
+        order = {"C2": 2, "C4": 4, "D4": 8, "Oct": 24}[name]
+        extra["y"] = torch.randn(graph.num_nodes, 3, order, generator=random, dtype=torch.float64)
+        specs["y"] = Spec(regular=name)
+    graph = graph.with_nodes(specs, **extra)
+    element = group.sample(graph, random)
+    inverse = -element if name == "shifts" else element.mT
+    moved = group.act(element, graph)
+    assert not moved.nodes["x"].equal(graph.nodes["x"])
+    assert moved.layout == graph.layout
+    for field, value in group.act(inverse, moved).nodes.items():
+        torch.testing.assert_close(value, graph.nodes[field])
+    assert moved.nodes["x"].sort(0).values.equal(graph.nodes["x"].sort(0).values)
+
+
+def test_turns_of_grids_ask_for_square_ones():
+    graph = grid_graph(torch.randn(1, 1, 3, 4, dtype=torch.float64))
+    quarter = torch.tensor([[[0.0, -1.0], [1.0, 0.0]]], dtype=torch.float64)
+    with pytest.raises(ValueError, match="does not map a grid of shape"):
+        GROUPS["C4"].act(quarter, graph)
+    with pytest.raises(ValueError, match="acts in 3 dimensions"):
+        GROUPS["Oh"].sample(graph, torch.Generator())
+    with pytest.raises(ValueError, match="needs a graph with a grid layout"):
+        check(lambda g: g.with_nodes(y=g.nodes["pos"]), particles(), symmetry=("C4",))
 
 
 def test_rotations_are_orthogonal_and_differ_between_graphs():

@@ -27,12 +27,15 @@ class Spec:
         unit: in pint's notation; ``""`` is dimensionless or unknown.
         classes: number of categories where the field holds integer labels.
         moves: True for points, which also translate (positions), as opposed to arrows (velocities).
+        regular: name of a finite group (`sciml.symmetry.finite_group`) whose elements the last axis
+            counts; the group permutes them by multiplication from the left.
     """
 
     irreps: str | None = None
     unit: str = ""
     classes: int | None = None
     moves: bool = False
+    regular: str | None = None
 
 
 POSITION = Spec(irreps="1o", moves=True)
@@ -56,7 +59,8 @@ def check_specs(specs: Specs, fields: Mapping[Place, Fields | None]) -> dict[tup
 
 def describe(name: str, value: Tensor, spec: Spec) -> str:
     """Show a field in a few words: name, shape, dtype, and what is known of its meaning."""
-    notes = [spec.irreps or "", spec.unit, f"{spec.classes} classes" if spec.classes else ""]
+    regular = f"regular {spec.regular}" if spec.regular else ""
+    notes = [spec.irreps or "", spec.unit, regular, f"{spec.classes} classes" if spec.classes else ""]
     note = ", ".join(n for n in notes if n)
     return f"{name} {tuple(value.shape)} {str(value.dtype)[6:]}" + (f" [{note}]" if note else "")
 

@@ -1,5 +1,6 @@
 """Layers: the message-passing engine and its instances."""
 
+from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
 from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialForce
 from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_reduce, segment_softmax
 from sciml.nn.mlp import mlp
@@ -8,6 +9,9 @@ __all__ = [
     "Edges",
     "FormulaScalar",
     "FreeForce",
+    "GlobalPooling",
+    "GridConvolution",
+    "GridPooling",
     "MessagePassing",
     "PairScalar",
     "RadialForce",

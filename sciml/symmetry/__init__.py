@@ -18,6 +18,8 @@ A layer says what it holds, and `check` puts it to the test:
 
 from sciml.symmetry.action import Group, Outside
 from sciml.symmetry.checker import Symmetry, check
+from sciml.symmetry.finite import FiniteGroup, finite_group
+from sciml.symmetry.grid import GridTurns, Shifts
 from sciml.symmetry.groups import GROUPS
 from sciml.symmetry.permutation import Permutation
 from sciml.symmetry.report import Report, Row, SymmetryError
@@ -25,6 +27,8 @@ from sciml.symmetry.space import Orthogonal, PeriodicImages, Rotation, Translati
 
 __all__ = [
     "GROUPS",
+    "FiniteGroup",
+    "GridTurns",
     "Group",
     "Orthogonal",
     "Outside",
@@ -33,8 +37,10 @@ __all__ = [
     "Report",
     "Rotation",
     "Row",
+    "Shifts",
     "Symmetry",
     "SymmetryError",
     "Translation",
     "check",
+    "finite_group",
 ]

@@ -6,6 +6,7 @@ A new group is one class with `sample`, `act` and `outside` (see `Group`), and o
 from __future__ import annotations
 
 from sciml.symmetry.action import Group
+from sciml.symmetry.grid import GridTurns, Shifts
 from sciml.symmetry.permutation import Permutation
 from sciml.symmetry.space import Orthogonal, PeriodicImages, Rotation, Translation
 
@@ -15,4 +16,11 @@ GROUPS: dict[str, Group] = {
     "SO": Rotation(),
     "O": Orthogonal(),
     "images": PeriodicImages(),
+    "shifts": Shifts(),
+    "Ci": GridTurns("Ci"),
+    "C2": GridTurns("C2"),
+    "C4": GridTurns("C4", contains=("C2",)),
+    "D4": GridTurns("D4", contains=("C2", "C4")),
+    "Oct": GridTurns("Oct"),
+    "Oh": GridTurns("Oh", contains=("Oct",)),
 }

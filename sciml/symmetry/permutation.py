@@ -87,6 +87,11 @@ class EdgeOrder(Permutation):
         senders = torch.arange(graph.num_senders, device=graph.device) if graph.two_sided else None
         return self._reordering(graph, nodes, senders, generator)
 
+    def act(self, element: Reordering, graph: Graph) -> Graph:
+        """Reorder the edges; a layer's output that has other edges is as it was."""
+        ours = len(element.edges) == graph.num_edges and len(element.nodes) == graph.num_nodes
+        return super().act(element, graph) if ours and graph.num_edges else graph
+
 
 def _shuffled(major: Tensor, generator: Generator) -> Tensor:
     """Return an order that sorts by ``major`` and is random among equals."""
