@@ -12,9 +12,18 @@ from sciml.builders import grid_graph
 from sciml.graph import Graph, Spec, batch
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
+from sciml.nn.groups import (
+    ArrowReadout,
+    GroupConvolution,
+    GroupPooling,
+    LiftingConvolution,
+    NormNonlinearity,
+    OnField,
+    OrientedPooling,
+)
 from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialForce
 from sciml.nn.message_passing import MessagePassing, segment_softmax
-from sciml.symmetry import Symmetry
+from sciml.symmetry import Symmetry, finite_group
 
 
 def particles(*sizes, dim=3, seed=0):
@@ -42,6 +51,22 @@ def grids(*shape, channels=2, graphs=2, seed=0, **options):
     random = torch.Generator().manual_seed(seed)
     values = torch.randn(graphs, channels, *shape, generator=random, dtype=torch.float64)
     return grid_graph(values, **{"periodic": True} | options)
+
+
+def oriented(group, *shape, channels=2, seed=0, **options):
+    """Random fields on grids in the regular representation of a group."""
+    graph = grids(*shape, seed=seed, **options)
+    elements = len(finite_group(group))
+    random = torch.Generator().manual_seed(seed)
+    values = torch.randn(graph.num_nodes, channels, elements, generator=random, dtype=torch.float64)
+    return graph.with_nodes({"x": Spec(regular=group)}, x=values)
+
+
+def arrows():
+    """Particles with two arrows each."""
+    random = torch.Generator().manual_seed(0)
+    v = torch.randn(4, 2, 3, generator=random, dtype=torch.float64)
+    return particles(4).with_nodes({"v": Spec("1o")}, v=v)
 
 
 class WeightedConvolution(MessagePassing):
@@ -139,6 +164,31 @@ CASES = [
     Case("maximum pooling", GridPooling, grids(4, 6)),
     Case("mean pooling, 1D", lambda: GridPooling(3, dim=1, stride=2, kind="mean"), grids(8)),
     Case("global pooling", GlobalPooling, grids(3, 3, kernel=3)),
+    # groups
+    Case("lifting, p4", lambda: LiftingConvolution(2, 2, "C4"), grids(4, 4, kernel=3)),
+    Case("lifting, C8", lambda: LiftingConvolution(2, 1, "C8", 5), grids(5, 5, kernel=5, graphs=1)),
+    Case("group convolution, p4", lambda: GroupConvolution(2, 3), oriented("C4", 4, 4, kernel=3)),
+    Case(
+        "group convolution, p4m",
+        lambda: GroupConvolution(1, 1, "D4"),
+        oriented("D4", 3, 3, channels=1, kernel=3),
+    ),
+    Case(
+        "group convolution, D6",
+        lambda: GroupConvolution(1, 1, "D6"),
+        oriented("D6", 3, 3, channels=1, kernel=3),
+    ),
+    Case(
+        "group convolution, octahedral",
+        lambda: GroupConvolution(1, 1, "Oct", bias=False),
+        oriented("Oct", 3, 3, 3, channels=1, kernel=3, graphs=1),
+    ),
+    Case("group convolution, stride", lambda: GroupConvolution(2, 1, stride=2), oriented("C4", 4, 4)),
+    Case("oriented pooling", OrientedPooling, oriented("C4", 4, 4)),
+    Case("group pooling", GroupPooling, oriented("C4", 3, 3, kernel=3)),
+    Case("arrow readout", ArrowReadout, oriented("C4", 3, 3, kernel=3)),
+    Case("on a field", lambda: OnField(nn.Tanh()), oriented("C4", 3, 3, kernel=3)),
+    Case("norm nonlinearity", lambda: NormNonlinearity(2), arrows()),
 ]
 FUSED = [case for case in CASES if contract.fused_layers(case.model())]
 CUT = [case for case in CASES if contract.cutoff_of(case.model()) is not None]

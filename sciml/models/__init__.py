@@ -1,5 +1,6 @@
 """Whole networks, one file each."""
 
+from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
 
-__all__ = ["InteractionNetwork"]
+__all__ = ["ImageNetwork", "InteractionNetwork"]

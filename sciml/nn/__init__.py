@@ -1,18 +1,34 @@
 """Layers: the message-passing engine and its instances."""
 
 from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
+from sciml.nn.groups import (
+    ArrowReadout,
+    GroupConvolution,
+    GroupPooling,
+    LiftingConvolution,
+    NormNonlinearity,
+    OnField,
+    OrientedPooling,
+)
 from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialForce
 from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_reduce, segment_softmax
 from sciml.nn.mlp import mlp
 
 __all__ = [
+    "ArrowReadout",
     "Edges",
     "FormulaScalar",
     "FreeForce",
     "GlobalPooling",
     "GridConvolution",
     "GridPooling",
+    "GroupConvolution",
+    "GroupPooling",
+    "LiftingConvolution",
     "MessagePassing",
+    "NormNonlinearity",
+    "OnField",
+    "OrientedPooling",
     "PairScalar",
     "RadialForce",
     "mlp",

@@ -48,16 +48,23 @@ class FiniteGroup:
         """Whether every element maps the square or cubic grid to itself."""
         return bool((self.matrices - self.matrices.round()).abs().max() < 1e-9)
 
+    def has(self, matrices: Float[Tensor, "... dim dim"]) -> bool:
+        """Whether all of these matrices are elements."""
+        same_space = matrices.shape[-2:] == self.matrices.shape[-2:]
+        return same_space and bool((self._apart(matrices).amin(-1) < 1e-6).all())
+
+    def _apart(self, matrices: Float[Tensor, "... dim dim"]) -> Float[Tensor, "... elements"]:
+        return (matrices[..., None, :, :].double() - self.matrices).abs().amax((-1, -2))
+
     def index(self, matrices: Float[Tensor, "... dim dim"]) -> Int[Tensor, "..."]:
         """Return the numbers of these matrices.
 
         Raises:
             ValueError: a matrix is no element of the group.
         """
-        difference = (matrices[..., None, :, :].double() - self.matrices).abs().amax((-1, -2))
-        if matrices.shape[-2:] != self.matrices.shape[-2:] or bool((difference.amin(-1) > 1e-6).any()):
+        if not self.has(matrices):
             raise ValueError(f"A matrix that was given is no element of {self.name}.")
-        return difference.argmin(-1)
+        return self._apart(matrices).argmin(-1)
 
     def __repr__(self) -> str:
         return f"FiniteGroup({self.name}, {len(self)} elements, {self.dim}D)"

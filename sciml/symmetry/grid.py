@@ -86,8 +86,14 @@ class GridTurns:
         number = torch.randint(1, len(group), (graph.num_graphs,), generator=generator)
         return group.matrices[number].to(graph.device)
 
-    def act(self, element: Float[Tensor, "graphs dim dim"], graph: Graph) -> Graph:
-        """Move the values, and turn them."""
+    def act(self, element: Float[Tensor, "graphs dim dim"], graph: Graph, lenient: bool = False) -> Graph:
+        """Move the values, and turn them.
+
+        Args:
+            element: matrices.
+            graph: with a grid layout.
+            lenient: leave the last axis of a regular field of a group without this element.
+        """
 
         def source(shape: tuple[int, ...]) -> Int[Tensor, "graphs points"]:
             centre = (torch.tensor(shape, dtype=torch.float64, device=element.device) - 1) / 2
@@ -103,6 +109,8 @@ class GridTurns:
             matrix, value = element[field.graph_of_row], field.value
             if field.spec.regular is not None:
                 group = finite_group(field.spec.regular)
+                if lenient and not group.has(matrix):
+                    return value
                 order = group.product.to(value.device)[group.inverse[group.index(matrix)]]  # rows elements
                 order = order.reshape(len(order), *(1,) * (value.ndim - 2), -1).expand_as(value)
                 return value.gather(-1, order)
@@ -123,7 +131,8 @@ class GridTurns:
             number = torch.randint(len(foreign), (graph.num_graphs,), generator=generator)
             element, other = torch.stack(foreign)[number].to(graph.device), GridTurns(larger)
             what = f"an element of {larger}; if that holds too, declare {larger}"
-            yield Outside(what, other.act(element, graph), lambda output: other.act(element, output))
+            mirror = lambda graph: other.act(element, graph, lenient=True)
+            yield Outside(what, mirror(graph), mirror)
         else:
             yield _two_exchanged(graph, self.name)
 
