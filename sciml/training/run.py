@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import platform
 import resource
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -85,6 +88,30 @@ def save_config(path: Path, config: DictConfig) -> None:
     write_json(path / "versions.json", versions())
 
 
+def check_same_run(config: DictConfig, path: Path, keys: Sequence[str]) -> None:
+    """Save the configuration of a new run, or refuse to go on in a directory that holds another one.
+
+    Args:
+        config: of the run that begins.
+        path: the run directory.
+        keys: what must be as it was, as ``seed`` or ``model.widths``.
+
+    Raises:
+        RunError: it is not; the keys are named.
+    """
+    if not (path / "config.yaml").is_file():
+        save_config(path, config)
+        return
+    resolved = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    before = load_config(path)
+    changed = [key for key in keys if OmegaConf.select(before, key) != OmegaConf.select(resolved, key)]
+    if changed:
+        raise RunError(
+            f"{path} holds a run with another {' and '.join(changed)}; choose another run_dir, "
+            "or the same settings."
+        )
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a result."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
@@ -100,6 +127,15 @@ def peak_memory_bytes() -> int:
     """Return the largest resident set of this process so far."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's hints on hardware and loaders, which are none of a user's concern here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        yield
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

@@ -14,6 +14,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf, open_dict
 
+import sciml
 from sciml.datasets import simulated, write_npz
 from sciml.distill import Law
 from sciml.training.run import RunError
@@ -58,7 +59,39 @@ def command(script, *arguments, **options):
 # ---------------------------------------------------------------- configuration
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def kind(experiment):
+    return config(f"experiment={experiment}").task.get("kind", "dynamics")
+
+
+@pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS if kind(e) == "classification"])
+def test_every_experiment_on_images_composes_and_takes_a_step(experiment, tmp_path):
+    from classify import classify
+
+    chosen = config(f"experiment={experiment}", run_dir=tmp_path)
+    chosen.model.widths = [2, 2, 2]
+    chosen.task.epochs, chosen.data.train = 1, 64
+    if chosen.data.source == "mnist":  # the smaller digits, which do not halve twice
+        chosen.data.source, chosen.model.kernel, chosen.model.pool = "digits", 3, [2, 1, 1]
+    else:
+        chosen.data.number = 80
+    classify(chosen, tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["test/accuracy"] + metrics["test/error"] == pytest.approx(1)
+    assert np.sum(metrics["test/confusion"]) == metrics["test/images"]
+    model = sciml.load_run(tmp_path)
+    assert model.classes == len(metrics["classes"])
+    chosen.task.epochs = 2
+    with pytest.raises(RunError, match=r"another task.*choose another run_dir"):
+        classify(chosen, tmp_path)
+
+
+def test_images_have_no_forces(tmp_path):
+    done = command("discover", "experiment=lattices", f"run_dir={tmp_path}")
+    assert done.returncode == 1
+    assert "train it by scripts/train.py" in done.stderr
+
+
+@pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS if kind(e) == "dynamics"])
 def test_every_experiment_composes_and_takes_a_step(experiment, gravity, tmp_path):
     from train import train
 
