@@ -1,5 +1,6 @@
 """Layers: the message-passing engine and its instances."""
 
+from sciml.nn.about import About
 from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
 from sciml.nn.groups import (
     ArrowReadout,
@@ -15,6 +16,7 @@ from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_r
 from sciml.nn.mlp import mlp
 
 __all__ = [
+    "About",
     "ArrowReadout",
     "Edges",
     "FormulaScalar",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from sciml.graph import Graph, Grid, Spec, window
+from sciml.nn.about import About
 from sciml.nn.grid import (
     check_channels,
     check_window,
@@ -108,6 +109,15 @@ class GridConvolution(GridLayer):
         bias: add b.
     """
 
+    about = About(
+        domain="grids in 1, 2 and 3 dimensions",
+        content="x_j",
+        geometry="relative offset, one matrix each",
+        equation=r"x_i' = \sum_j W(\mathrm{offset}_{ij})\, x_j + b",
+        cost="edges · in · out",
+        fused="conv1d, conv2d, conv3d",
+    )
+
     def __init__(
         self,
         in_channels: int,
@@ -168,6 +178,15 @@ class GridPooling(GridLayer):
         kind: ``max`` or ``mean``. At bounded borders only the points within count.
     """
 
+    about = About(
+        domain="grids in 1, 2 and 3 dimensions",
+        content="x_j",
+        geometry="being in the window",
+        equation=r"x_i' = \max_j x_j \ \text{or}\ \operatorname{mean}_j x_j",
+        cost="edges · channels",
+        fused="max_pool, avg_pool",
+    )
+
     def __init__(
         self,
         kernel: int | Sequence[int] = 2,
@@ -213,6 +232,13 @@ class GlobalPooling(nn.Module):
         field: node field that is read; the graph-level field of the same name is written.
     """
 
+    about = About(
+        domain="any graph",
+        content="x_i",
+        geometry="none",
+        equation=r"x = \operatorname{mean}_i x_i",
+        cost="nodes · channels",
+    )
     symmetry = Symmetry(("S",))
 
     def __init__(self, kind: Literal["mean", "max", "sum"] = "mean", field: str = "x") -> None:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
+from sciml.nn.about import About
 from sciml.nn.message_passing import Edges, MessagePassing
 from sciml.nn.mlp import mlp
 from sciml.symmetry import Symmetry
@@ -173,6 +174,14 @@ class RadialForce(MessagePassing):
     ``r̂`` points from sender to receiver, so that ``f > 0`` repels. Writes the node field ``force``.
     """
 
+    about = About(
+        domain="particles",
+        content="properties p_i, p_j",
+        geometry="distance, and the line of centres",
+        equation=r"F_i = \sum_j f(r_{ij}, p_i, p_j)\, \hat r_{ij}",
+        cost="edges · network",
+        source="Battaglia et al. 2016, arXiv 1612.00222",
+    )
     symmetry = Symmetry(groups=("S", "T", "O"), output=Spec(irreps="1o"))
     scalar: PairScalar | FormulaScalar
 
@@ -201,6 +210,14 @@ class FreeForce(MessagePassing):
     `sciml.distill.reduce` fixes. Writes the node field ``force`` (``channels`` numbers).
     """
 
+    about = About(
+        domain="particles",
+        content="properties p_i, p_j",
+        geometry="vector from sender to receiver",
+        equation=r"F_i = \sum_j f(r_{ij}\text{ as a vector}, p_i, p_j)",
+        cost="edges · network",
+        source="Cranmer et al. 2020, arXiv 2006.11287",
+    )
     symmetry = Symmetry(groups=("S", "T"))
     length: Tensor
 

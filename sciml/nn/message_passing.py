@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sciml.graph import Graph
+from sciml.nn.about import About
 from sciml.symmetry import Symmetry
 
 Reduction = Literal["sum", "mean", "max"]
@@ -77,11 +78,13 @@ class MessagePassing(nn.Module):
     Attributes:
         reduction: how messages that meet at a receiver are joined.
         symmetry: the group under which the layer is equivariant; checked by `sciml.symmetry.check`.
+        about: the layer in a few words, for the gallery.
         fused: use `fused_forward` where there is one; False forces the edge form.
     """
 
     reduction: Reduction = "sum"
     symmetry: Symmetry
+    about: About
     fused: bool = True
 
     def __init__(self) -> None:

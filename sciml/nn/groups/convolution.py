@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from sciml.graph import Graph, Grid, Spec
+from sciml.nn.about import About
 from sciml.nn.convolution import GridLayer
 from sciml.nn.groups.basis import Basis, oriented_filters
 from sciml.nn.message_passing import Edges
@@ -123,6 +124,16 @@ class LiftingConvolution(_OrientedConvolution):
     Takes (nodes, in) and gives (nodes, out, elements) with ``Spec(regular=group)``.
     """
 
+    about = About(
+        domain="square and cubic grids",
+        content="x_j",
+        geometry="offset, seen from each orientation",
+        equation=r"x_i'(g) = \sum_j W(g^{-1}\mathrm{offset}_{ij})\, x_j + b",
+        cost="edges · |G| · in · out",
+        fused="conv2d, conv3d with turned kernels",
+        source="Cohen & Welling 2016, arXiv 1602.07576, eq. 10",
+    )
+
     @property
     def _in_orientations(self) -> int:
         return 1
@@ -148,6 +159,15 @@ class GroupConvolution(_OrientedConvolution):
     the regular representation.
     """
 
+    about = About(
+        domain="square and cubic grids × a finite group",
+        content="x_j(h)",
+        geometry="offset and orientation, seen from each orientation",
+        equation=r"x_i'(g) = \sum_j \sum_h W(g^{-1}\mathrm{offset}_{ij}, g^{-1}h)\, x_j(h) + b",
+        cost="edges · |G|² · in · out",
+        fused="conv2d, conv3d with turned kernels",
+        source="Cohen & Welling 2016, arXiv 1602.07576, eq. 11",
+    )
     relative: Tensor
 
     def __init__(

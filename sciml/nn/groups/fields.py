@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.graph import Graph, Grid, Spec
+from sciml.nn.about import About
 from sciml.nn.convolution import GridPooling
 from sciml.nn.groups.convolution import check_centred
 from sciml.symmetry import Symmetry, finite_group
@@ -26,6 +27,13 @@ class OnField(nn.Module):
         field: read and replaced.
     """
 
+    about = About(
+        domain="any graph",
+        content="x_i",
+        geometry="none",
+        equation=r"x_i' = f(x_i)",
+        cost="that of f",
+    )
     symmetry = Symmetry(("S",))
 
     def __init__(self, module: nn.Module, field: str = "x") -> None:
@@ -50,6 +58,14 @@ class NormNonlinearity(nn.Module):
         field: read and replaced.
     """
 
+    about = About(
+        domain="arrows on any graph",
+        content="v_i",
+        geometry="none",
+        equation=r"v_i' = v_i\, \mathrm{softplus}(|v_i| + b)",
+        cost="nodes · channels",
+        source="Worrall et al. 2017, arXiv 1612.04642",
+    )
     symmetry = Symmetry(("S", "O"))
 
     def __init__(self, channels: int, field: str = "v") -> None:
@@ -71,6 +87,15 @@ class OrientedPooling(GridPooling):
         group: of the field, for the messages.
         options: see `GridPooling`.
     """
+
+    about = About(
+        domain="square and cubic grids × a finite group",
+        content="x_j(g)",
+        geometry="being in the window",
+        equation=r"x_i'(g) = \max_j x_j(g)",
+        cost="edges · |G| · channels",
+        fused="max_pool, avg_pool",
+    )
 
     def __init__(self, group: str = "C4", kernel: int = 2, **options: Any) -> None:
         super().__init__(kernel, dim=finite_group(group).dim, **options)
@@ -95,6 +120,14 @@ class GroupPooling(nn.Module):
         field: (nodes, channels, elements) becomes (nodes, channels).
     """
 
+    about = About(
+        domain="any graph × a finite group",
+        content="x_i(g)",
+        geometry="none",
+        equation=r"x_i' = \max_g x_i(g)",
+        cost="nodes · |G| · channels",
+        source="Cohen & Welling 2016, arXiv 1602.07576, sec. 6.3",
+    )
     symmetry = Symmetry(("S",))
 
     def __init__(self, kind: Literal["max", "mean"] = "max", field: str = "x") -> None:
@@ -127,6 +160,13 @@ class ArrowReadout(nn.Module):
         output: the new field (nodes, channels, dim) with irreps ``1o``.
     """
 
+    about = About(
+        domain="grids × a finite group",
+        content="x_i(g)",
+        geometry="the direction of each orientation",
+        equation=r"v_i = \sum_g x_i(g)\, g\, e_1 / |G|",
+        cost="nodes · |G| · channels",
+    )
     symmetry = Symmetry(("S",))
     arrows: Float[Tensor, "elements dim"]
 
