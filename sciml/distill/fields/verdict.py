@@ -1,0 +1,150 @@
+"""Is it a law? What the equation leaves over, on snapshots that it was not fitted to, and what else there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sciml.distill.fields.fit import Fit, Normal, fit
+from sciml.distill.fields.rollout import FieldRollout
+from sciml.distill.fields.select import CHANCE, SURE, Choice, unexplained
+from sciml.distill.fields.terms import text
+
+MOST = 0.25  # share of the rate of change (rms) that may stay unexplained before an equation is no law
+LITTLE = 0.07  # share up to which it is one, without more ado
+BLIND = 0.2  # squared share that noise hides, beyond which data cannot test an equation
+DRIFT = 0.1  # relative change of a coefficient between earlier and later snapshots that matters
+ASTRAY = 0.5  # error of a rollout, relative to the spread, that an equation should not reach
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Numbers behind a verdict.
+
+    Attributes:
+        verdict: "law", "ambiguous" or "none".
+        reason: in words.
+        unexplained: share of the rate of change (rms) beyond the noise, all snapshots.
+        held_out: the same on held-out snapshots, by coefficients fitted to the earlier ones; None where the
+            noise there is larger than what could be seen.
+        hidden: share (rms) that could hide in the noise.
+        noise_share: share of the integrated rate of change (rms) that is noise.
+        drift: largest relative change of a coefficient between earlier and held-out snapshots that their
+            errors do not explain.
+        rollout_error: at the end of the rollout.
+    """
+
+    verdict: str
+    reason: str
+    unexplained: float | None = None
+    held_out: float | None = None
+    hidden: float | None = None
+    noise_share: float | None = None
+    drift: float = 0.0
+    rollout_error: float | None = None
+
+
+def judge(
+    whole: Normal,
+    earlier: Normal,
+    later: Normal,
+    choice: Choice,
+    found: Fit | None,
+    rollout: FieldRollout | None,
+) -> Evidence:
+    """Judge the equation of one channel.
+
+    Args:
+        whole, earlier, later: normal equations of all, the fitted and the held-out test functions.
+        choice: what was chosen by the earlier ones.
+        found: fit to all.
+        rollout: of all channels.
+    """
+    noise = whole.noise_energy((), np.zeros(0))
+    share = float(np.sqrt(noise / max(whole.energy + noise, 1e-300))) if whole.energy > 0 else 1.0
+    silent = whole.energy < 4 * whole.chance((), np.zeros(0)) * max(whole.energy, 1e-300)
+    if whole.energy <= 0 or silent:
+        return Evidence(
+            "none",
+            "The fields change by no more than their noise: there is nothing to explain.",
+            noise_share=share,
+        )
+    if choice.best is None or found is None:
+        least = min((f.left_over for f in choice.tried), default=1.0)
+        rest = float(np.sqrt(min(max(least, 0.0), 1.0)))
+        return Evidence(
+            "none",
+            f"No equation of few terms is demanded by the data; the best of them leaves {rest:.0%} of the rate of "
+            f"change unexplained, and noise makes {share:.0%} of it.",
+            unexplained=rest,
+            noise_share=share,
+        )
+    w = choice.best.coefficients
+    rest = np.sqrt(unexplained(whole, found.support, found.coefficients))
+    blind = CHANCE * whole.chance(found.support, found.coefficients)
+    blind_later = CHANCE * later.chance(choice.best.support, w) if later.energy > 0 else np.inf
+    held_out = float(np.sqrt(unexplained(later, choice.best.support, w))) if blind_later < BLIND else None
+    drift = _drift(choice.best, fit(later, choice.best.support) if held_out is not None else None)
+    error = None if rollout is None or not len(rollout.error) else float(rollout.error[-1, whole.target])
+    numbers = dict(
+        unexplained=float(rest), held_out=held_out, hidden=float(np.sqrt(blind)), noise_share=share,
+        drift=drift, rollout_error=error,
+    )  # fmt: skip
+    verdict, reason = _verdict(whole, choice, rollout, max(float(rest), held_out or 0.0), numbers)
+    return Evidence(verdict, reason, **numbers)
+
+
+def _verdict(
+    whole: Normal, choice: Choice, rollout: FieldRollout | None, rest: float, numbers: dict
+) -> tuple[str, str]:
+    stated = f"{numbers['unexplained']:.1%} of the rate of change is unexplained beyond the noise"
+    if numbers["held_out"] is not None:
+        stated += f", {numbers['held_out']:.1%} on held-out snapshots"
+    error = numbers["rollout_error"]
+    if error is not None:
+        stated += f"; run alone, the equations end {error:.1%} of the fields' spread away"
+    if rest > MOST:
+        return "none", f"The best equation is not good enough: {stated}."
+    if numbers["hidden"] ** 2 > BLIND:
+        return (
+            "ambiguous",
+            f"Noise hides too much to test the equation ({numbers['hidden']:.0%} could be missing): {stated}.",
+        )
+    if rest > LITTLE:
+        return (
+            "ambiguous",
+            f"The equation is incomplete: {stated}. An effect is missing that no few terms make up for.",
+        )
+    if choice.rivals:
+        problem = whole.problem
+        forms = [
+            " + ".join(text(problem.terms[j], problem.data.channels) for j in r.support)
+            for r in choice.rivals
+        ]
+        more = f" and {len(forms) - 3} more" if len(forms) > 3 else ""
+        return "ambiguous", f"The data do not tell its terms from {'; '.join(forms[:3])}{more}: {stated}."
+    if numbers["drift"] > DRIFT:
+        return (
+            "ambiguous",
+            f"A coefficient changes by {numbers['drift']:.0%} from earlier to later snapshots: {stated}.",
+        )
+    if rollout is not None and rollout.note:
+        return "ambiguous", f"The equation fits, but run alone {rollout.note}: {stated}."
+    if (
+        error is not None
+        and rollout is not None
+        and error > ASTRAY
+        and error > rollout.persistence[-1, whole.target]
+    ):
+        return "ambiguous", f"The equation fits, but run alone it strays (as chaos does too): {stated}."
+    return "law", f"Few terms explain the data, each of them needed and none to be exchanged: {stated}."
+
+
+def _drift(earlier: Fit, later: Fit | None) -> float:
+    """Return the largest relative change of a coefficient that errors do not explain."""
+    if later is None:
+        return 0.0
+    apart = np.abs(earlier.coefficients - later.coefficients)
+    sure = apart > SURE * np.hypot(earlier.errors, later.errors)
+    return float((np.where(sure, apart, 0.0) / np.abs(earlier.coefficients)).max())
