@@ -18,7 +18,7 @@ from sciml.datasets.readers.npz import read_arrays
 
 AXES = "xyz"
 MOST_CHANNELS = 8
-FEWEST_TIMES = 24
+FEWEST_TIMES = 28
 FEWEST_POINTS = 12
 EQUAL = 1e-3  # relative difference at which steps are no longer called equal
 SYNONYMS = {"t": "time", "times": "time", "names": "channels", "boundary": "periodic", "unit": "units"}

@@ -14,6 +14,7 @@ from sciml.nn.groups import (
 from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialForce
 from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_reduce, segment_softmax
 from sciml.nn.mlp import mlp
+from sciml.nn.stencils import StencilSum
 
 __all__ = [
     "About",
@@ -33,6 +34,7 @@ __all__ = [
     "OrientedPooling",
     "PairScalar",
     "RadialForce",
+    "StencilSum",
     "mlp",
     "recording",
     "segment_reduce",

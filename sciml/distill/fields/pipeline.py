@@ -15,7 +15,7 @@ from sciml.distill.fields.law import as_law
 from sciml.distill.fields.noise import Character, character
 from sciml.distill.fields.problem import OVERLAP, SMALLEST, WeakProblem
 from sciml.distill.fields.rollout import FieldRollout, follow
-from sciml.distill.fields.select import Choice, choose
+from sciml.distill.fields.select import Choice, choose, unexplained
 from sciml.distill.fields.terms import Term, library, text
 from sciml.distill.fields.verdict import Evidence, judge
 from sciml.distill.law import Law
@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 HELD_OUT = 0.25  # share of the snapshots, the last ones, that equations are judged by
 WIDTH = 1.2  # width of a test function times the finest wavenumber of the signal
 NARROW, WIDE = 8, 0.25  # half-width of test functions in space: points, and share of the grid
-SCALES = (0.7, 1.0, 1.4)  # of the widths that are tried around it
-ROUNDS = 3  # of choosing terms and widths in turn
+SCALES = (1.0, 1.4, 2.0)  # of the widths that are tried: narrower ones let more noise into products
+WIDENED = (1.0, 1.5, 2.2)  # of the first widths, in turn, until the equations are good
+ENOUGH = 0.25  # share (rms) of the rate of change that may be hidden or unexplained then
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,24 +148,13 @@ def _discover(
     halves = _first_halves(data, known, data.times - split)
     seeds = [[tuple(sorted(terms.index(t) for t in own if t in terms))] for own in proposed]
     seeds = seeds or [[] for _ in data.channels]
-    problem = WeakProblem(data, known, terms, halves, time_order)
-    choices: list[Choice] = []
-    for _ in range(ROUNDS):
-        choices = [
-            choose(Normal(problem, c, _rows(problem, 0, split)), most_terms, seeds[c])
-            for c in range(len(data.channels))
-        ]
-        better = _better_halves(problem, choices, split)
-        if better == problem.halves:
-            break
+    problem, choices = _first_choice(WeakProblem(data, known, terms, halves, time_order), most_terms, seeds, split)
+    better = _better_halves(problem, choices, split)
+    if better != problem.halves:
         log.info("test functions of half-width %s, then %s points", problem.halves, better)
         seeds = [[*s, *([c.best.support] if c.best else [])] for s, c in zip(seeds, choices)]
-        problem = WeakProblem(data, known, terms, better, time_order)
-    else:
-        choices = [
-            choose(Normal(problem, c, _rows(problem, 0, split)), most_terms, seeds[c])
-            for c in range(len(data.channels))
-        ]
+        problem = replace(problem, halves=better, _spreads={})
+        choices = _choices(problem, most_terms, seeds, split)
     rollout = _rollout(problem, choices, split)
     equations = tuple(_equation(problem, c, choice, split, rollout) for c, choice in enumerate(choices))
     worst = min(equations, key=lambda e: VERDICTS[e.law.verdict])
@@ -172,6 +162,38 @@ def _discover(
     reason = "\n".join(f"{e.channel}: {e.law.reason}" if several else e.law.reason for e in equations)
     names = {name: tuple(own) for name, own in zip(data.channels, proposed)}
     return FieldDiscovery(equations, worst.law.verdict, reason, time_order, problem, rollout, names)
+
+
+def _choices(problem: WeakProblem, most_terms: int, seeds: Sequence, split: int) -> list[Choice]:
+    rows = _rows(problem, 0, split)
+    return [choose(Normal(problem, c, rows), most_terms, own) for c, own in enumerate(seeds)]
+
+
+def _first_choice(
+    problem: WeakProblem, most_terms: int, seeds: Sequence, split: int
+) -> tuple[WeakProblem, list[Choice]]:
+    """Choose with narrow test functions, or wider ones where noise hides too much from narrow ones."""
+    tried: list[tuple[float, WeakProblem, list[Choice]]] = []
+    limits = _limits(problem.data, problem.character, problem.data.times - split)
+    for scale in WIDENED:
+        halves = tuple(min(round(h * scale), high) for h, (_, high) in zip(problem.halves, limits))
+        if any(p.halves == halves for _, p, _ in tried):
+            continue
+        wider = replace(problem, halves=halves, _spreads={})
+        choices = _choices(wider, most_terms, seeds, split)
+        missing = max(_missing(Normal(wider, c, _rows(wider, 0, split)), choice) for c, choice in enumerate(choices))
+        tried.append((missing, wider, choices))
+        if missing < ENOUGH:
+            break
+    return min(tried, key=lambda t: t[0])[1:]
+
+
+def _missing(normal: Normal, choice: Choice) -> float:
+    """Share (rms) of the rate of change that an equation leaves unexplained, or that noise may hide."""
+    if choice.best is None:
+        return 1.0
+    support, w = choice.best.support, choice.best.coefficients
+    return float(np.sqrt(unexplained(normal, support, w) + normal.chance(support, w)))
 
 
 def _equation(

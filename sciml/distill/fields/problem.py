@@ -21,7 +21,7 @@ from sciml.distill.fields.noise import Character
 from sciml.distill.fields.terms import Factor, Monomial, Orders, Term
 from sciml.distill.fields.weak import Bump, TestFunctions
 
-SMALLEST = 5  # half-width of a test function, in points
+SMALLEST = 6  # half-width of a test function, in points
 OVERLAP = 4  # test functions per half-width
 DEGREE = 8  # of the polynomials that derive fields on open axes
 KEPT = 400_000_000  # bytes of adjoint integrals kept
@@ -30,11 +30,15 @@ SAMPLE = 20_000  # grid points from which means of products are taken
 
 @dataclass(frozen=True)
 class Noise:
-    """How noise of one channel enters an integrated term: ∫ ε · gradient · ∂^orders φ."""
+    """How noise of one channel enters an integrated term: ∫ ε · gradient · ∂^orders φ.
+
+    A gradient that is a single field, times a number, says so in ``linear``: it is noisy itself.
+    """
 
     channel: int
     orders: Orders
     gradient: Float[np.ndarray, "time *shape"] | float
+    linear: tuple[float, Factor] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +186,8 @@ class WeakProblem:
     def noise(self, term: Term) -> list[Noise]:
         """Return how noise enters a term, to first order.
 
-        A derived factor is taken for the derivative itself, which is moved to the test function.
+        The derivative of a derived factor is moved to the test function and the other factor,
+        ∫ φ g ε_x = −∫ ε (g φ_x + g_x φ).
         """
         found = []
         for factor, count in {f: term.factors.count(f) for f in term.factors}.items():
@@ -190,7 +195,13 @@ class WeakProblem:
             rest.remove(factor)
             gradient = count * self.product(tuple(rest)) if rest else float(count)
             orders = tuple(a + b for a, b in zip(term.orders, factor[1]))
-            found.append(Noise(factor[0], orders, gradient))
+            linear = (float(count), rest[0]) if len(rest) == 1 else None
+            found.append(Noise(factor[0], orders, gradient, linear))
+            if sum(factor[1]) == 1 and len(rest) == 1:
+                (channel, own), derived = rest[0], factor[1]
+                steeper = (channel, tuple(a + b for a, b in zip(own, derived)))
+                slope = (-float(count), steeper)
+                found.append(Noise(factor[0], term.orders, -count * self._factor(steeper), slope))
         return found
 
     @cached_property
@@ -214,9 +225,17 @@ class WeakProblem:
                     key = (first.orders, second.orders)
                     if key not in overlap:
                         overlap[key] = self.tests.overlap(*key)
-                    total[i, j] += means[a, b] * overlap[key]
+                    mean = means[a, b] - self._counted_twice(first, second)
+                    total[i, j] += mean * overlap[key]
         n = len(self.terms)
         return total[:n, :n], total[:n, n:], np.diag(total)[n:]
+
+    def _counted_twice(self, first: Noise, second: Noise) -> float:
+        """Noise in the gradients themselves: of a product of two it makes twice what its square is worth."""
+        if first.linear is None or second.linear is None:
+            return 0.0
+        (a, one), (b, other) = first.linear, second.linear
+        return 0.5 * a * b * self._covariance(one, other) * self.character.sigma[first.channel] ** 2
 
     def score_covariance(
         self,

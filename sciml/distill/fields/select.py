@@ -17,6 +17,7 @@ SMALL = 1e-5  # share of the squared rate of change that a term must explain: a 
 CHANCE = 2.0  # standard deviations of the residual that are put down to chance
 FITTED = 2  # subsets of each size that are fitted with errors
 IMPOSSIBLE = 3.0  # standard deviations of the residual below its mean that no equation reaches by chance
+IMPROBABLE = 0.02  # how far below zero it may be anyway: the noise is known to some percent only
 NEAR = 10.0  # rivals are sought among subsets that leave over so many standard deviations more
 EXACT = 1e-9  # relative error of arithmetic in coefficients
 ALIKE = 1e-2  # two equations whose coefficients differ by less are one
@@ -30,11 +31,13 @@ class Choice:
         best: the fit; None where no term is demanded.
         tried: the best fit of each size, in order.
         rivals: equations of at most as many terms that the data do not tell from it.
+        most: number of terms that was allowed.
     """
 
     best: Fit | None
     tried: tuple[Fit, ...]
     rivals: tuple[Fit, ...]
+    most: int
 
 
 def choose(normal: Normal, most: int = 8, seeds: Iterable[Subset] = ()) -> Choice:
@@ -57,7 +60,7 @@ def choose(normal: Normal, most: int = 8, seeds: Iterable[Subset] = ()) -> Choic
                 best = found
                 break
     rivals = () if best is None else tuple(_rivals(normal, best, subsets))
-    return Choice(best, tuple(tried), rivals)
+    return Choice(best, tuple(tried), rivals, most)
 
 
 def contributions(normal: Normal, found: Fit) -> np.ndarray:
@@ -74,8 +77,8 @@ def unexplained(normal: Normal, support: Sequence[int], w: np.ndarray) -> float:
 
 def _all_demanded(normal: Normal, found: Fit) -> bool:
     w = found.coefficients
-    if found.left_over < -max(IMPOSSIBLE * normal.chance(found.support, w), SMALL):
-        return False  # less than noise leaves over: the terms fit the noise
+    if found.left_over < -max(IMPOSSIBLE * normal.chance(found.support, w), IMPROBABLE):
+        return False  # much less than noise leaves over: the terms fit the noise
     rest, costs = unexplained(normal, found.support, w), contributions(normal, found)
     return bool((found.t > SURE).all() and (costs > SMALL).all() and (costs > rest).all())
 

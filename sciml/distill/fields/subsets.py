@@ -12,6 +12,7 @@ from sciml.distill.fields.terms import Term
 
 BEAM = 12  # subsets kept of every size
 TRIED = 6  # additions tried for each of them
+IMPROBABLE = 0.05  # a residual so far below what noise leaves is an artefact of subtracting it
 OWN = 0.1  # share of what a term adds to a subset that must be signal, not noise
 PREFIXES = (10, 18, 30, 50, None)  # how many of the simplest terms are eliminated from
 RIDGE = 1e-8  # smallest eigenvalue of normalized equations, where terms are eliminated
@@ -92,7 +93,8 @@ class _Search:
         if values[0] < DISTINCT:
             return np.inf
         along = vectors.T @ self.right[s]
-        return float(1.0 - (along**2 / values).sum())
+        value = float(1.0 - (along**2 / values).sum())
+        return value if value > -IMPROBABLE else np.inf
 
     def gains(self, subset: Subset) -> Float[np.ndarray, "terms"]:
         """What each term adds to a subset; -inf where it adds nothing of its own, or mostly noise."""
@@ -119,7 +121,7 @@ class _Search:
             values, vectors = np.linalg.eigh(matrix)
             values = np.maximum(values, RIDGE)  # directions that the data do not fix count little
             inverse = (vectors / values) @ vectors.T
-            costs = (inverse @ self.right[kept]) ** 2 / np.diag(inverse)
+            costs = np.abs(inverse @ self.right[kept]) / np.sqrt(np.diag(inverse))
             kept.pop(int(np.argmin(costs)))
             if len(kept) <= most:
                 found.append(tuple(kept))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,8 +30,9 @@ class Evidence:
             noise there is larger than what could be seen.
         hidden: share (rms) that could hide in the noise.
         noise_share: share of the integrated rate of change (rms) that is noise.
-        drift: largest relative change of a coefficient between earlier and held-out snapshots that their
-            errors do not explain.
+        drift: largest relative change of a coefficient between two parts of the data (earlier and held-out
+            snapshots, the halves of each axis) that their errors do not explain.
+        where: which parts.
         rollout_error: at the end of the rollout.
     """
 
@@ -42,6 +43,7 @@ class Evidence:
     hidden: float | None = None
     noise_share: float | None = None
     drift: float = 0.0
+    where: str = ""
     rollout_error: float | None = None
 
 
@@ -85,11 +87,11 @@ def judge(
     blind = CHANCE * whole.chance(found.support, found.coefficients)
     blind_later = CHANCE * later.chance(choice.best.support, w) if later.energy > 0 else np.inf
     held_out = float(np.sqrt(unexplained(later, choice.best.support, w))) if blind_later < BLIND else None
-    drift = _drift(choice.best, fit(later, choice.best.support) if held_out is not None else None)
+    drift, where = _drift(whole, earlier, later, choice.best)
     error = None if rollout is None or not len(rollout.error) else float(rollout.error[-1, whole.target])
     numbers = dict(
         unexplained=float(rest), held_out=held_out, hidden=float(np.sqrt(blind)), noise_share=share,
-        drift=drift, rollout_error=error,
+        drift=drift, where=where, rollout_error=error,
     )  # fmt: skip
     verdict, reason = _verdict(whole, choice, rollout, max(float(rest), held_out or 0.0), numbers)
     return Evidence(verdict, reason, **numbers)
@@ -124,10 +126,12 @@ def _verdict(
         ]
         more = f" and {len(forms) - 3} more" if len(forms) > 3 else ""
         return "ambiguous", f"The data do not tell its terms from {'; '.join(forms[:3])}{more}: {stated}."
+    if choice.best is not None and len(choice.best.support) == choice.most:
+        return "ambiguous", f"It takes all {choice.most} terms that are allowed, and may want more: {stated}."
     if numbers["drift"] > DRIFT:
         return (
             "ambiguous",
-            f"A coefficient changes by {numbers['drift']:.0%} from earlier to later snapshots: {stated}.",
+            f"A coefficient changes by {numbers['drift']:.0%} {numbers['where']}: {stated}.",
         )
     if rollout is not None and rollout.note:
         return "ambiguous", f"The equation fits, but run alone {rollout.note}: {stated}."
@@ -141,10 +145,22 @@ def _verdict(
     return "law", f"Few terms explain the data, each of them needed and none to be exchanged: {stated}."
 
 
-def _drift(earlier: Fit, later: Fit | None) -> float:
-    """Return the largest relative change of a coefficient that errors do not explain."""
-    if later is None:
-        return 0.0
-    apart = np.abs(earlier.coefficients - later.coefficients)
-    sure = apart > SURE * np.hypot(earlier.errors, later.errors)
-    return float((np.where(sure, apart, 0.0) / np.abs(earlier.coefficients)).max())
+def _drift(whole: Normal, earlier: Normal, later: Normal, best: Fit) -> tuple[float, str]:
+    """Return the largest relative change of a coefficient that errors do not explain, and where it is."""
+    parts = [(earlier, later, "from earlier to later snapshots")]
+    tests = whole.problem.tests
+    for axis in range(1, len(tests.bumps)):
+        centre = tests.centres(axis)
+        middle = np.median(tests.bumps[axis].centres)
+        near, far = (replace(whole, rows=rows) for rows in (centre < middle, centre >= middle))
+        parts.append((near, far, f"from one half of axis {axis} to the other"))
+    worst = (0.0, "")
+    for one, other, where in parts:
+        fits = [fit(n, best.support) if n.rows.any() and n.energy > 0 else None for n in (one, other)]
+        if fits[0] is None or fits[1] is None:
+            continue
+        apart = np.abs(fits[0].coefficients - fits[1].coefficients)
+        sure = apart > SURE * np.hypot(fits[0].errors, fits[1].errors)
+        change = float((np.where(sure, apart, 0.0) / np.abs(best.coefficients)).max())
+        worst = max(worst, (change, where))
+    return worst

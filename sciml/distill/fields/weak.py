@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 
 EDGE = 1e-10  # height of a test function one point before its end
 NARROWEST = 1.3  # standard deviation of a test function, in points: the sums are then integrals to 1e-7
-SMOOTH = 6  # least exponent
+SMOOTH = 8  # least exponent
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,10 @@ class Bump:
             * (1 - s) ** (p - k) * (1 + s) ** (p - order + k)
             for k in range(order + 1)
         )  # fmt: skip
-        return value / ((1 - s**2) ** p).sum() / (self.half * self.step) ** order
+        value = value / ((1 - s**2) ** p).sum()
+        # the sums differentiate ``x^order`` exactly, as integrals would
+        moment = float((value * s**order).sum()) * (-1) ** order
+        return value * factorial(order) / moment / (self.half * self.step) ** order
 
     def matrix(self, order: int) -> Float[np.ndarray, "tests points"]:
         """Return what takes values to their integrals against the derived test functions, ⟨∂φ, f⟩."""
@@ -101,7 +104,7 @@ class TestFunctions:
     @cached_property
     def time(self) -> Int[np.ndarray, "rows"]:
         """Frame on which each test function is centred."""
-        return np.repeat(self.bumps[0].centres, self.number // self.shape[0])
+        return self.centres(0)
 
     @cached_property
     def redundancy(self) -> float:
@@ -115,6 +118,10 @@ class TestFunctions:
             every = float(np.median(np.diff(bump.centres))) if len(bump.centres) > 1 else float(bump.points)
             value *= max(np.sqrt(2 * np.pi) * width / every, 1.0)
         return value
+
+    def centres(self, axis: int) -> Int[np.ndarray, "rows"]:
+        """Grid point along an axis on which each test function is centred."""
+        return np.meshgrid(*(b.centres for b in self.bumps), indexing="ij")[axis].ravel()
 
     def matrix(self, axis: int, order: int) -> Float[np.ndarray, "tests points"]:
         """Return the matrix of one axis, kept."""
