@@ -119,7 +119,9 @@ class StencilSum(MessagePassing):
         assert isinstance(layout, Grid)
         check_window(layout, self.offsets, type(self).__name__)
         half = [k // 2 for k in self.kernel]
-        value = pad(to_dense(self.content(graph.nodes[self.field]), layout.shape), half, half, layout.periodic)
+        value = pad(
+            to_dense(self.content(graph.nodes[self.field]), layout.shape), half, half, layout.periodic
+        )
         convolve = (F.conv1d, F.conv2d, F.conv3d)[self.dim - 1]
         return convolve(value, self.weight.unflatten(-1, self.kernel))
 

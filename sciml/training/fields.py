@@ -70,7 +70,9 @@ def train_stencils(
             "take narrower ones, or more snapshots."
         )
     order = (1, *(0,) * data.dim)
-    target = np.stack([tests.integrate(data.values[..., c], order) for c in range(len(data.channels))], axis=1)
+    target = np.stack(
+        [tests.integrate(data.values[..., c], order) for c in range(len(data.channels))], axis=1
+    )
     matrix = np.concatenate(list(features(model.stencils, data, tests)), axis=1)
     path = list(_path(matrix[earlier], target[earlier], matrix[later], target[later]))
     _, validation, ridge, moments = min(path, key=lambda step: step[1])
@@ -81,7 +83,8 @@ def train_stencils(
     if run_dir is not None:
         rows = [f"{i},{loss:.9g},{error:.9g}" for i, (loss, error, _, _) in enumerate(path)]
         write_text(
-            Path(run_dir) / "metrics.csv", "\n".join(["epoch,train/loss,validation/relative_error", *rows]) + "\n"
+            Path(run_dir) / "metrics.csv",
+            "\n".join(["epoch,train/loss,validation/relative_error", *rows]) + "\n",
         )
         state = {f"model.{name}": value for name, value in model.state_dict().items()}
         checkpoint = {"state_dict": state, "epoch": len(path)}
@@ -128,8 +131,8 @@ def _path(
     along = vectors.T @ right
     for ridge in RIDGES:
         w = (vectors @ (along / (np.maximum(values, 0.0) + ridge)[:, None])) / scale[:, None] * size
-        errors = [np.sqrt(((m @ w - t) ** 2).sum() / (t**2).sum()) for m, t in ((matrix, target), (later, later_target))]
+        errors = [
+            np.sqrt(((m @ w - t) ** 2).sum() / (t**2).sum())
+            for m, t in ((matrix, target), (later, later_target))
+        ]
         yield float(errors[0] ** 2), float(errors[1]), float(ridge), w
-
-
-

@@ -24,5 +24,7 @@ CASES = [
         lambda: learned(StencilSum(2, 3, dim=2)),
         grids(4, 5, kernel=3, periodic=(True, False)),
     ),
-    Case("field network", lambda: learned(FieldNetwork(1, 2, 3, degree=2)), grids(4, 4, channels=1, kernel=3)),
+    Case(
+        "field network", lambda: learned(FieldNetwork(1, 2, 3, degree=2)), grids(4, 4, channels=1, kernel=3)
+    ),
 ]

@@ -100,8 +100,9 @@ def finest_scale(values: Float[np.ndarray, "time *shape"], axis: int, sigma: flo
     k = 2 * np.pi * np.arange(len(power)) / n
     floor = sigma**2 * (window**2).sum()
     clear = power > floor * (1 + 4.0 / np.sqrt(len(moved)))  # an excess that chance does not make
-    beyond = np.flatnonzero(~clear[1:-1] & ~clear[2:])  # two in a row: the signal has ended
-    last = int(beyond[0]) + 1 if len(beyond) else len(power)
+    peak = 1 + int(np.argmax(power[1:]))
+    beyond = np.flatnonzero(~clear[peak:-1] & ~clear[peak + 1 :])  # two in a row: the signal has ended
+    last = peak + int(beyond[0]) if len(beyond) else len(power)
     signal = (np.where(clear, power - floor, 0.0) * k**2)[:last]
     if signal.sum() == 0:
         return float(k[1])

@@ -13,11 +13,12 @@ from sciml.datasets.fields import FieldSeries
 from sciml.distill.fields.fit import Fit, Normal, fit
 from sciml.distill.fields.law import as_law
 from sciml.distill.fields.noise import Character, character
-from sciml.distill.fields.problem import OVERLAP, SMALLEST, WeakProblem
+from sciml.distill.fields.problem import SMALLEST, WeakProblem
 from sciml.distill.fields.rollout import FieldRollout, follow
 from sciml.distill.fields.select import Choice, choose, unexplained
 from sciml.distill.fields.terms import Term, library, text
 from sciml.distill.fields.verdict import Evidence, judge
+from sciml.distill.fields.weak import TestFunctions
 from sciml.distill.law import Law
 
 log = logging.getLogger(__name__)
@@ -148,7 +149,9 @@ def _discover(
     halves = _first_halves(data, known, data.times - split)
     seeds = [[tuple(sorted(terms.index(t) for t in own if t in terms))] for own in proposed]
     seeds = seeds or [[] for _ in data.channels]
-    problem, choices = _first_choice(WeakProblem(data, known, terms, halves, time_order), most_terms, seeds, split)
+    problem, choices = _first_choice(
+        WeakProblem(data, known, terms, halves, time_order), most_terms, seeds, split
+    )
     better = _better_halves(problem, choices, split)
     if better != problem.halves:
         log.info("test functions of half-width %s, then %s points", problem.halves, better)
@@ -181,7 +184,9 @@ def _first_choice(
             continue
         wider = replace(problem, halves=halves, _spreads={})
         choices = _choices(wider, most_terms, seeds, split)
-        missing = max(_missing(Normal(wider, c, _rows(wider, 0, split)), choice) for c, choice in enumerate(choices))
+        missing = max(
+            _missing(Normal(wider, c, _rows(wider, 0, split)), choice) for c, choice in enumerate(choices)
+        )
         tried.append((missing, wider, choices))
         if missing < ENOUGH:
             break
@@ -246,6 +251,20 @@ def _rollout(problem: WeakProblem, choices: Iterable[Choice], split: int) -> Fie
 # ------------------------------------------------------------- test functions
 
 
+def prepared(data: FieldSeries, held_out: float = HELD_OUT) -> tuple[FieldSeries, TestFunctions, int]:
+    """Return data with closed axes known, the first test functions, and the first held-out frame.
+
+    Args:
+        data: snapshots.
+        held_out: share of them, the last ones.
+    """
+    known = character(data)
+    data = replace(data, periodic=known.periodic)
+    split = _split(data.times, held_out)
+    halves = _first_halves(data, known, data.times - split)
+    return data, WeakProblem(data, known, (), halves).tests, split
+
+
 def _split(times: int, held_out: float) -> int:
     """First held-out frame; both parts have room for a test function."""
     least = 2 * SMALLEST + 1
@@ -259,7 +278,7 @@ def _rows(problem: WeakProblem, first: int, last: int) -> np.ndarray:
 
 
 def _limits(data: FieldSeries, known: Character, later: int) -> list[tuple[int, int]]:
-    found = [(SMALLEST, max((later - 1) // 2, SMALLEST))]
+    found = [(SMALLEST, max(int((later - 1) / 2.6), SMALLEST))]  # room for several in the later ones
     for n, closed in zip(data.shape, known.periodic):
         most = max(int(n * WIDE), SMALLEST) if closed else max((n - 1) // 4, SMALLEST)
         found.append((min(NARROW, most), most))
@@ -320,6 +339,3 @@ def _check(degree: int, order: int, most_terms: int, time_order: int | None, hel
         raise ValueError(f"time_order={time_order}: expected 1, 2, or null to try both")
     if not 0.05 <= held_out <= 0.5:
         raise ValueError(f"held_out={held_out}: expected a share of the snapshots between 0.05 and 0.5")
-
-
-__all__ = ["OVERLAP", "Equation", "FieldDiscovery", "discover"]

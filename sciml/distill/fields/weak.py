@@ -53,7 +53,7 @@ class Bump:
 
     @property
     def exponent(self) -> int:
-        """p of (1 − s²)^p: dead before its end, but not so narrow that the grid cannot resolve it."""
+        """P of (1 − s²)^p: dead before its end, but not so narrow that the grid cannot resolve it."""
         dead = np.ceil(np.log(EDGE) / np.log((2 * self.half - 1) / self.half**2))
         resolved = np.floor((self.half / NARROWEST) ** 2 / 2 - 1.5)
         return max(int(min(dead, resolved)), SMOOTH)
