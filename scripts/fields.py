@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 from rich.text import Text
 
-from sciml.datasets.fields import FieldSeries, load_field
+from sciml.datasets import FieldSeries, load_field
 from sciml.distill.fields import FieldDiscovery, discover, learn_stencils, prepared, read_stencils, report
 from sciml.distill.report.terminal import STYLE
 from sciml.training.run import RunError, build, check_same_run, load_config, load_run, open_run, write_json

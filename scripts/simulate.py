@@ -9,8 +9,7 @@ import numpy as np
 from common import main
 from omegaconf import DictConfig, OmegaConf
 
-from sciml.datasets import simulated, write_npz
-from sciml.datasets.fields import FieldSeries, write_field
+from sciml.datasets import FieldSeries, simulated, write_field, write_npz
 from sciml.physics.fields import FIELDS, simulate_field
 from sciml.training.run import RunError
 

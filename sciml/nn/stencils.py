@@ -46,6 +46,7 @@ class StencilSum(MessagePassing):
         source="Long et al. (2019), arXiv 1812.04426, section 2",
     )
     symmetry = Symmetry((Shifts(),))
+    basis: Tensor
 
     def __init__(
         self,

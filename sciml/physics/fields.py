@@ -164,7 +164,7 @@ def _each(value: float | Sequence[float], dim: int) -> tuple[float, ...]:
 
 
 def _laplacian(grid: PeriodicGrid) -> np.ndarray:
-    return -sum(k**2 for k in grid.k)
+    return -np.asarray(sum(k**2 for k in grid.k))
 
 
 def _along(grid: PeriodicGrid, axis: int) -> list[int]:
@@ -173,7 +173,8 @@ def _along(grid: PeriodicGrid, axis: int) -> list[int]:
 
 def _advected(u: np.ndarray, grid: PeriodicGrid, p: Mapping[str, float]) -> np.ndarray:
     """−(u·∇)u, each channel one component of the velocity."""
-    return -sum(u[axis] * grid.derivative(u, _along(grid, axis)) for axis in range(len(grid.shape)))
+    parts = (u[axis] * grid.derivative(u, _along(grid, axis)) for axis in range(len(grid.shape)))
+    return -np.asarray(sum(parts))
 
 
 def _transported(u: np.ndarray, grid: PeriodicGrid, factor: float) -> np.ndarray:

@@ -40,7 +40,7 @@ class PeriodicGrid:
     @property
     def points(self) -> list[Float[np.ndarray, "*shape"]]:
         """Coordinates of all points, one array for each axis."""
-        return np.meshgrid(*(np.arange(n) * d for n, d in zip(self.shape, self.dx)), indexing="ij")
+        return list(np.meshgrid(*(np.arange(n) * d for n, d in zip(self.shape, self.dx)), indexing="ij"))
 
     @property
     def k(self) -> list[Float[np.ndarray, "*modes"]]:

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from sciml.distill.fields import FieldDiscovery, LearnedStencils
+    from sciml.distill.fields.fit import Fit
     from sciml.distill.fields.rollout import FieldRollout
     from sciml.distill.law import Law
 
 MOST_STENCILS = 6
 COLORS = "RdBu_r"
+FLOOR = 1e-6  # rests below are those of the arithmetic
 
 
 def field_beside_rollout(
@@ -140,8 +142,8 @@ def stencils(found: LearnedStencils, channel: int) -> Axes:
 
     assert found.share is not None
     share = found.share[channel]
-    order = np.argsort(-share.max(-1))[:MOST_STENCILS]
-    order = [int(m) for m in order if share[m].max() > 0]
+    largest = np.argsort(-share.max(-1))[:MOST_STENCILS]
+    order = [int(m) for m in largest if share[m].max() > 0] or [0]
     figure = new_figure(7.2, 2.2 * -(-len(order) // 3))
     parts = np.atleast_1d(figure.subplots(-(-len(order) // 3), min(len(order), 3), squeeze=False)).ravel()
     for ax, m in zip(parts, order):
@@ -174,21 +176,28 @@ def stencils(found: LearnedStencils, channel: int) -> Axes:
 
 
 def residuals(found: FieldDiscovery, ax: Axes | None = None) -> Axes:
-    """Draw what equations of each number of terms leave unexplained; the chosen ones are ringed."""
+    """Draw what equations of each number of terms leave unexplained; the chosen ones are ringed.
+
+    What is less than noise lets see is drawn at that.
+    """
     ax = axes(ax)
     logarithmic(ax.yaxis)
-    floor = 1e-6
     for c, equation in enumerate(found.equations):
         color = SERIES[c % len(SERIES)]
         tried = equation.choice.tried
         size = [len(f.support) for f in tried]
-        rest: Float[np.ndarray, "tried"] = np.sqrt(np.maximum([f.left_over for f in tried], floor**2))
+        rest: Float[np.ndarray, "tried"] = np.sqrt([_seen(f) for f in tried])
         ax.plot(size, rest, "o-", color=color, markersize=4, label=plain(equation.channel))
         if equation.choice.best is not None:
             best = equation.choice.best
-            ax.plot([len(best.support)], [np.sqrt(max(best.left_over, floor**2))], "o", markersize=11,
+            ax.plot([len(best.support)], [np.sqrt(_seen(best))], "o", markersize=11,
                     markerfacecolor="none", markeredgecolor=SERIES[1], markeredgewidth=2)  # fmt: skip
     ax.set_xlabel("terms of the equation")
     ax.set_ylabel("rate of change left over (rms)")
     legend(ax, loc="best")
     return ax
+
+
+def _seen(fit: Fit) -> float:
+    """Return the squared rest of a fit, or what noise could hide if that is more."""
+    return max(fit.left_over, fit.chance, FLOOR**2)

@@ -111,9 +111,10 @@ class Fit:
         support: numbers of its terms.
         coefficients: of the terms.
         covariance: of the coefficients.
-        left_over: squared residual beyond the noise relative to what there was to explain; negative by chance.
+        left_over: squared residual beyond the noise, relative to what there was to explain; chance makes it
+            negative.
         chi2: squared residual over that of the noise.
-        signal: share of the squared time derivative (as integrated) that is not noise.
+        chance: standard deviation of `left_over` that noise makes.
     """
 
     support: tuple[int, ...]
@@ -121,7 +122,7 @@ class Fit:
     covariance: Float[np.ndarray, "k k"]
     left_over: float
     chi2: float
-    signal: float
+    chance: float
 
     @property
     def errors(self) -> Float[np.ndarray, "k"]:
@@ -151,7 +152,4 @@ def fit(normal: Normal, support: Sequence[int]) -> Fit | None:
     score = problem.score_covariance(normal.target, s, w, weights) if s else np.zeros((0, 0))
     inverse = np.linalg.inv(normal.matrix[np.ix_(s, s)]) if s else np.zeros((0, 0))
     covariance = inverse @ score @ inverse * max(chi2, 1.0)
-    signal = normal.energy / max(
-        normal.energy + normal.number * problem.noise_products[2][normal.target], 1e-300
-    )
-    return Fit(tuple(s), w, covariance, normal.left_over(s, w), float(chi2), float(signal))
+    return Fit(tuple(s), w, covariance, normal.left_over(s, w), float(chi2), normal.chance(s, w))

@@ -15,20 +15,23 @@ from sciml.distill.fields.law import as_law
 from sciml.distill.fields.noise import Character, character
 from sciml.distill.fields.problem import SMALLEST, WeakProblem
 from sciml.distill.fields.rollout import FieldRollout, follow
-from sciml.distill.fields.select import Choice, choose, unexplained
+from sciml.distill.fields.select import Choice
 from sciml.distill.fields.terms import Term, library, text
 from sciml.distill.fields.verdict import Evidence, judge
-from sciml.distill.fields.weak import TestFunctions
+from sciml.distill.fields.widths import (
+    HELD_OUT,
+    PARTS,
+    better_halves,
+    choices_of,
+    first_choice,
+    first_halves,
+    rows_between,
+    split_at,
+    widest,
+)
 from sciml.distill.law import Law
 
 log = logging.getLogger(__name__)
-
-HELD_OUT = 0.25  # share of the snapshots, the last ones, that equations are judged by
-WIDTH = 1.2  # width of a test function times the finest wavenumber of the signal
-NARROW, WIDE = 8, 0.25  # half-width of test functions in space: points, and share of the grid
-SCALES = (1.0, 1.4, 2.0)  # of the widths that are tried: narrower ones let more noise into products
-WIDENED = (1.0, 1.5, 2.2)  # of the first widths, in turn, until the equations are good
-ENOUGH = 0.25  # share (rms) of the rate of change that may be hidden or unexplained then
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,19 +148,19 @@ def _discover(
     known = character(data)
     data = replace(data, periodic=known.periodic)
     terms = library(len(data.channels), data.dim, degree=degree, order=order, second_order=time_order == 2)
-    split = _split(data.times, held_out)
-    halves = _first_halves(data, known, data.times - split)
+    split = split_at(data.times, held_out)
+    halves = first_halves(data, known, max(split // PARTS, SMALLEST))
     seeds = [[tuple(sorted(terms.index(t) for t in own if t in terms))] for own in proposed]
     seeds = seeds or [[] for _ in data.channels]
-    problem, choices = _first_choice(
+    problem, choices = first_choice(
         WeakProblem(data, known, terms, halves, time_order), most_terms, seeds, split
     )
-    better = _better_halves(problem, choices, split)
+    better = better_halves(problem, choices, split)
     if better != problem.halves:
         log.info("test functions of half-width %s, then %s points", problem.halves, better)
         seeds = [[*s, *([c.best.support] if c.best else [])] for s, c in zip(seeds, choices)]
         problem = replace(problem, halves=better, _spreads={})
-        choices = _choices(problem, most_terms, seeds, split)
+        choices = choices_of(problem, most_terms, seeds, split)
     rollout = _rollout(problem, choices, split)
     equations = tuple(_equation(problem, c, choice, split, rollout) for c, choice in enumerate(choices))
     worst = min(equations, key=lambda e: VERDICTS[e.law.verdict])
@@ -165,40 +168,6 @@ def _discover(
     reason = "\n".join(f"{e.channel}: {e.law.reason}" if several else e.law.reason for e in equations)
     names = {name: tuple(own) for name, own in zip(data.channels, proposed)}
     return FieldDiscovery(equations, worst.law.verdict, reason, time_order, problem, rollout, names)
-
-
-def _choices(problem: WeakProblem, most_terms: int, seeds: Sequence, split: int) -> list[Choice]:
-    rows = _rows(problem, 0, split)
-    return [choose(Normal(problem, c, rows), most_terms, own) for c, own in enumerate(seeds)]
-
-
-def _first_choice(
-    problem: WeakProblem, most_terms: int, seeds: Sequence, split: int
-) -> tuple[WeakProblem, list[Choice]]:
-    """Choose with narrow test functions, or wider ones where noise hides too much from narrow ones."""
-    tried: list[tuple[float, WeakProblem, list[Choice]]] = []
-    limits = _limits(problem.data, problem.character, problem.data.times - split)
-    for scale in WIDENED:
-        halves = tuple(min(round(h * scale), high) for h, (_, high) in zip(problem.halves, limits))
-        if any(p.halves == halves for _, p, _ in tried):
-            continue
-        wider = replace(problem, halves=halves, _spreads={})
-        choices = _choices(wider, most_terms, seeds, split)
-        missing = max(
-            _missing(Normal(wider, c, _rows(wider, 0, split)), choice) for c, choice in enumerate(choices)
-        )
-        tried.append((missing, wider, choices))
-        if missing < ENOUGH:
-            break
-    return min(tried, key=lambda t: t[0])[1:]
-
-
-def _missing(normal: Normal, choice: Choice) -> float:
-    """Share (rms) of the rate of change that an equation leaves unexplained, or that noise may hide."""
-    if choice.best is None:
-        return 1.0
-    support, w = choice.best.support, choice.best.coefficients
-    return float(np.sqrt(unexplained(normal, support, w) + normal.chance(support, w)))
 
 
 def _equation(
@@ -211,8 +180,8 @@ def _equation(
     whole = fit(normal, support) if support else None
     evidence = judge(
         normal,
-        Normal(problem, channel, _rows(problem, 0, split)),
-        Normal(problem, channel, _rows(problem, split, data.times)),
+        Normal(problem, channel, rows_between(problem, 0, split)),
+        _held_out(problem, channel, support, split),
         choice,
         whole,
         rollout,
@@ -238,6 +207,14 @@ def _equation(
     return Equation(data.channels[channel], law, terms, whole, choice.best, choice, evidence)
 
 
+def _held_out(problem: WeakProblem, channel: int, support: Sequence[int], split: int) -> Normal:
+    """Return the chosen terms alone over held-out snapshots, with test functions that fit among them."""
+    half = min(problem.halves[0], widest(problem.data.times - split))
+    terms = tuple(problem.terms[j] for j in support)
+    later = replace(problem, terms=terms, halves=(half, *problem.halves[1:]), _spreads={})
+    return Normal(later, channel, rows_between(later, split, problem.data.times))
+
+
 def _rollout(problem: WeakProblem, choices: Iterable[Choice], split: int) -> FieldRollout | None:
     sums = []
     for choice in choices:
@@ -246,88 +223,6 @@ def _rollout(problem: WeakProblem, choices: Iterable[Choice], split: int) -> Fie
         pairs = zip(choice.best.support, choice.best.coefficients)
         sums.append([(problem.terms[j], float(w)) for j, w in pairs])
     return follow(sums, problem.time_order, problem.data.between(split), problem.character)
-
-
-# ------------------------------------------------------------- test functions
-
-
-def prepared(data: FieldSeries, held_out: float = HELD_OUT) -> tuple[FieldSeries, TestFunctions, int]:
-    """Return data with closed axes known, the first test functions, and the first held-out frame.
-
-    Args:
-        data: snapshots.
-        held_out: share of them, the last ones.
-    """
-    known = character(data)
-    data = replace(data, periodic=known.periodic)
-    split = _split(data.times, held_out)
-    halves = _first_halves(data, known, data.times - split)
-    return data, WeakProblem(data, known, (), halves).tests, split
-
-
-def _split(times: int, held_out: float) -> int:
-    """First held-out frame; both parts have room for a test function."""
-    least = 2 * SMALLEST + 1
-    return int(np.clip(round(times * (1 - held_out)), least, times - least))
-
-
-def _rows(problem: WeakProblem, first: int, last: int) -> np.ndarray:
-    """Test functions that lie within frames first, ..., last - 1."""
-    centre, half = problem.tests.time, problem.halves[0]
-    return (centre - half >= first) & (centre + half < last)
-
-
-def _limits(data: FieldSeries, known: Character, later: int) -> list[tuple[int, int]]:
-    found = [(SMALLEST, max(int((later - 1) / 2.6), SMALLEST))]  # room for several in the later ones
-    for n, closed in zip(data.shape, known.periodic):
-        most = max(int(n * WIDE), SMALLEST) if closed else max((n - 1) // 4, SMALLEST)
-        found.append((min(NARROW, most), most))
-    return found
-
-
-def _first_halves(data: FieldSeries, known: Character, later: int) -> tuple[int, ...]:
-    """Half-widths at which test functions just pass the finest scale of the signal."""
-    limits = _limits(data, known, later)
-    return tuple(
-        int(np.clip(round(4.4 * WIDTH / k), low, high)) for k, (low, high) in zip(known.finest, limits)
-    )
-
-
-def _better_halves(problem: WeakProblem, choices: Sequence[Choice], split: int) -> tuple[int, ...]:
-    """Return the half-widths, around the present ones, at which the standard errors are smallest."""
-    chosen = {c: choice.best for c, choice in enumerate(choices) if choice.best is not None}
-    if not chosen:
-        return problem.halves
-    data = problem.data
-    limits = _limits(data, problem.character, data.times - split)
-    wanted = sorted({j for best in chosen.values() for j in best.support})
-    terms = tuple(problem.terms[j] for j in wanted)
-    best_score, best_halves = np.inf, problem.halves
-    tried = set()
-    for in_time in SCALES:
-        for in_space in SCALES:
-            scales = (in_time, *(in_space,) * data.dim)
-            halves = tuple(
-                int(np.clip(round(h * s), low, high))
-                for h, s, (low, high) in zip(problem.halves, scales, limits)
-            )
-            if halves in tried:
-                continue
-            tried.add(halves)
-            small = replace(problem, terms=terms, halves=halves, _spreads={})
-            score = 0.0
-            for c, best in chosen.items():
-                normal = Normal(small, c, _rows(small, 0, split))
-                found = fit(normal, [wanted.index(j) for j in best.support]) if normal.rows.any() else None
-                relative = np.full(len(best.support), 1e9) if found is None else 1 / np.maximum(found.t, 1e-9)
-                score += float(np.log(np.maximum(relative, EXACT)).mean()) / len(chosen)
-            if score < best_score - (GAIN if halves != problem.halves else 0.0):
-                best_score, best_halves = score, halves
-    return best_halves
-
-
-EXACT = 1e-5  # relative standard error below which smaller ones are no gain
-GAIN = 0.05  # by which the logarithm of the standard errors must fall
 
 
 def _check(degree: int, order: int, most_terms: int, time_order: int | None, held_out: float) -> None:

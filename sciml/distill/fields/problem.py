@@ -106,7 +106,7 @@ class WeakProblem:
         return self._fields[factors]
 
     def _wick(self, factors: Monomial) -> Float[np.ndarray, "time *shape"]:
-        """:X₁ X₂ … Xₙ: = X₁ :X₂ … Xₙ: − Σ_j cov(X₁, X_j) :the others:"""
+        """Return :X₁ … Xₙ: = X₁ :X₂ … Xₙ: − Σ_j cov(X₁, X_j) :the others:, recursively."""
         if not factors:
             return np.ones(self.data.values.shape[:-1])
         first, rest = factors[0], factors[1:]

@@ -69,8 +69,9 @@ def report(
 
     Returns:
         A report whose ``json`` holds ``format``, ``kind`` ("field"), ``title``, ``verdict`` with ``reason``,
-        ``equations`` (by channel: expression, latex, constants, verdict, evidence, rivals, tried), ``rollout``,
-        ``stencils``, ``data``, ``caveats``, ``seconds``, ``peak_memory_bytes``, ``seed`` and ``versions``.
+        ``equations`` (by channel: expression, latex, constants, verdict, evidence, rivals, tried),
+        ``rollout``, ``stencils``, ``data``, ``caveats``, ``seconds``, ``peak_memory_bytes``, ``seed`` and
+        ``versions``.
     """
     from sciml.training.run import peak_memory_bytes, plain, versions
 
@@ -166,26 +167,27 @@ def _data(found: FieldDiscovery) -> dict[str, Any]:
 def caveats(found: FieldDiscovery) -> list[str]:
     """Return what a reader must know before believing the equations, in sentences."""
     sentences = [
-        "Only terms of the library were tried: polynomials of the fields and their derivatives with constant "
-        "coefficients. Anything else (forcing, memory, coefficients that vary) shows as an unexplained rest.",
-        "Standard errors take the noise for white, without correlation in space and time, and the grid for fine "
-        "enough. Noise that was smoothed before makes them too small.",
+        "Only terms of the library were tried: polynomials of the fields and their derivatives with "
+        "constant coefficients. Anything else (forcing, memory, coefficients that vary) shows as an "
+        "unexplained rest.",
+        "Standard errors take the noise for white, without correlation in space and time, and the grid for "
+        "fine enough. Noise that was smoothed before makes them too small.",
     ]
     if found.character.noise.max() < 1e-4:
         sentences.append(
-            "The data are nearly free of noise: standard errors say what the fit leaves over, and not how exact "
-            "the method is that made the data."
+            "The data are nearly free of noise: standard errors say what the fit leaves over, and not how "
+            "exact the method is that made the data."
         )
     for equation in found.equations:
         terms = equation.terms
         if len(terms) == 1 and terms[0].degree == 1 and terms[0].order == 1 and not terms[0].orders[0]:
             sentences.append(
-                f"{equation.channel} moves without changing its shape. A single travelling wave does so under many "
-                "equations: data with several waves would tell them apart."
+                f"{equation.channel} moves without changing its shape. A single travelling wave does so "
+                "under many equations: data with several waves would tell them apart."
             )
     if not all(found.character.periodic):
         sentences.append(
-            "The rollout takes the values on a rim of three points at open ends from the data, so its error says "
-            "little close to the rim."
+            "The rollout takes the values on a rim of three points at open ends from the data, so its error "
+            "says little close to the rim."
         )
     return sentences

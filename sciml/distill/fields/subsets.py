@@ -113,7 +113,7 @@ class _Search:
     def eliminated(
         self, whole: Float[np.ndarray, "terms terms"], most: int, first: int | None
     ) -> list[Subset]:
-        """Leave out the term that costs least, one by one, from the first ones to one; return the small ones."""
+        """Leave out the term that costs least, one by one, until one is left; return the small subsets."""
         kept = [int(j) for j in np.flatnonzero(self.usable[:first])]
         found = []
         while len(kept) > 1:

@@ -100,10 +100,10 @@ def library(
 
 def expand(coefficients: dict[Term, float]) -> dict[Monomial, float]:
     """Return a sum of terms as a sum of products of derivatives: equal sums give equal results."""
-    total: Counter = Counter()
+    total: dict[Monomial, float] = {}
     for term, value in coefficients.items():
         for monomial, count in term.expanded.items():
-            total[monomial] += count * value
+            total[monomial] = total.get(monomial, 0.0) + count * value
     return {m: v for m, v in total.items() if v}
 
 

@@ -1,8 +1,9 @@
-"""Is it a law? What the equation leaves over, on snapshots that it was not fitted to, and what else there is."""
+"""Is it a law? What the equation leaves over, on snapshots not fitted too, and what else would do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,8 @@ def judge(
     """Judge the equation of one channel.
 
     Args:
-        whole, earlier, later: normal equations of all, the fitted and the held-out test functions.
+        whole, earlier: normal equations of all and of the fitted test functions.
+        later: of held-out ones, with the chosen terms alone.
         choice: what was chosen by the earlier ones.
         found: fit to all.
         rollout: of all channels.
@@ -77,77 +79,79 @@ def judge(
         rest = float(np.sqrt(min(max(least, 0.0), 1.0)))
         return Evidence(
             "none",
-            f"No equation of few terms is demanded by the data; the best of them leaves {rest:.0%} of the rate of "
-            f"change unexplained, and noise makes {share:.0%} of it.",
+            f"No equation of few terms is demanded by the data; the best of them leaves {rest:.0%} of the "
+            f"rate of change unexplained, and noise makes {share:.0%} of it.",
             unexplained=rest,
             noise_share=share,
         )
     w = choice.best.coefficients
     rest = np.sqrt(unexplained(whole, found.support, found.coefficients))
     blind = CHANCE * whole.chance(found.support, found.coefficients)
-    blind_later = CHANCE * later.chance(choice.best.support, w) if later.energy > 0 else np.inf
-    held_out = float(np.sqrt(unexplained(later, choice.best.support, w))) if blind_later < BLIND else None
+    chosen = range(len(w))
+    blind_later = CHANCE * later.chance(chosen, w) if later.energy > 0 else np.inf
+    held_out = float(np.sqrt(unexplained(later, chosen, w))) if blind_later < BLIND else None
     drift, where = _drift(whole, earlier, later, choice.best)
     error = None if rollout is None or not len(rollout.error) else float(rollout.error[-1, whole.target])
-    numbers = dict(
-        unexplained=float(rest), held_out=held_out, hidden=float(np.sqrt(blind)), noise_share=share,
-        drift=drift, where=where, rollout_error=error,
-    )  # fmt: skip
+    numbers: dict[str, Any] = {
+        "unexplained": float(rest),
+        "held_out": held_out,
+        "hidden": float(np.sqrt(blind)),
+        "noise_share": share,
+        "drift": drift,
+        "where": where,
+        "rollout_error": error,
+    }
     verdict, reason = _verdict(whole, choice, rollout, max(float(rest), held_out or 0.0), numbers)
     return Evidence(verdict, reason, **numbers)
 
 
 def _verdict(
-    whole: Normal, choice: Choice, rollout: FieldRollout | None, rest: float, numbers: dict
+    whole: Normal, choice: Choice, rollout: FieldRollout | None, rest: float, numbers: dict[str, Any]
 ) -> tuple[str, str]:
+    """Return the first fault there is, or a law."""
+    error, hidden, drift = numbers["rollout_error"], numbers["hidden"], numbers["drift"]
+    size = len(choice.best.support) if choice.best else 0
+    stays = error is None or rollout is None or error <= max(ASTRAY, rollout.persistence[-1, whole.target])
+    note = "" if rollout is None else rollout.note
+    faults: tuple[tuple[bool, str, str], ...] = (
+        (rest > MOST, "none", "The best equation is not good enough"),
+        (hidden**2 > BLIND, "ambiguous", f"Noise hides too much to test the equation ({hidden:.0%} of it)"),
+        (
+            rest > LITTLE,
+            "ambiguous",
+            "The equation is incomplete, and no few terms make up for what it lacks",
+        ),
+        (bool(choice.rivals), "ambiguous", f"The data do not tell its terms from {_rivals(whole, choice)}"),
+        (size == choice.most, "ambiguous", f"It takes all {size} terms that are allowed, and may want more"),
+        (drift > DRIFT, "ambiguous", f"A coefficient changes by {drift:.0%} {numbers['where']}"),
+        (bool(note), "ambiguous", f"The equation fits, but run alone {note}"),
+        (not stays, "ambiguous", "The equation fits, but run alone it strays (as chaos does too)"),
+    )
+    law = (True, "law", "Few terms explain the data, each of them needed and none to be exchanged")
+    _, verdict, words = next(fault for fault in (*faults, law) if fault[0])
+    return verdict, f"{words}: {_stated(numbers)}."
+
+
+def _stated(numbers: dict[str, Any]) -> str:
     stated = f"{numbers['unexplained']:.1%} of the rate of change is unexplained beyond the noise"
     if numbers["held_out"] is not None:
         stated += f", {numbers['held_out']:.1%} on held-out snapshots"
-    error = numbers["rollout_error"]
-    if error is not None:
-        stated += f"; run alone, the equations end {error:.1%} of the fields' spread away"
-    if rest > MOST:
-        return "none", f"The best equation is not good enough: {stated}."
-    if numbers["hidden"] ** 2 > BLIND:
-        return (
-            "ambiguous",
-            f"Noise hides too much to test the equation ({numbers['hidden']:.0%} could be missing): {stated}.",
-        )
-    if rest > LITTLE:
-        return (
-            "ambiguous",
-            f"The equation is incomplete: {stated}. An effect is missing that no few terms make up for.",
-        )
-    if choice.rivals:
-        problem = whole.problem
-        forms = [
-            " + ".join(text(problem.terms[j], problem.data.channels) for j in r.support)
-            for r in choice.rivals
-        ]
-        more = f" and {len(forms) - 3} more" if len(forms) > 3 else ""
-        return "ambiguous", f"The data do not tell its terms from {'; '.join(forms[:3])}{more}: {stated}."
-    if choice.best is not None and len(choice.best.support) == choice.most:
-        return "ambiguous", f"It takes all {choice.most} terms that are allowed, and may want more: {stated}."
-    if numbers["drift"] > DRIFT:
-        return (
-            "ambiguous",
-            f"A coefficient changes by {numbers['drift']:.0%} {numbers['where']}: {stated}.",
-        )
-    if rollout is not None and rollout.note:
-        return "ambiguous", f"The equation fits, but run alone {rollout.note}: {stated}."
-    if (
-        error is not None
-        and rollout is not None
-        and error > ASTRAY
-        and error > rollout.persistence[-1, whole.target]
-    ):
-        return "ambiguous", f"The equation fits, but run alone it strays (as chaos does too): {stated}."
-    return "law", f"Few terms explain the data, each of them needed and none to be exchanged: {stated}."
+    if numbers["rollout_error"] is not None:
+        stated += f"; run alone, the equations end {numbers['rollout_error']:.1%} of the fields' spread away"
+    return stated
+
+
+def _rivals(whole: Normal, choice: Choice, most: int = 3) -> str:
+    names, terms = whole.problem.data.channels, whole.problem.terms
+    forms = [" + ".join(text(terms[j], names) for j in r.support) for r in choice.rivals]
+    more = f" and {len(forms) - most} more" if len(forms) > most else ""
+    return "; ".join(forms[:most]) + more
 
 
 def _drift(whole: Normal, earlier: Normal, later: Normal, best: Fit) -> tuple[float, str]:
     """Return the largest relative change of a coefficient that errors do not explain, and where it is."""
     parts = [(earlier, later, "from earlier to later snapshots")]
+    supports = (best.support, range(len(best.support)))
     tests = whole.problem.tests
     for axis in range(1, len(tests.bumps)):
         centre = tests.centres(axis)
@@ -156,7 +160,9 @@ def _drift(whole: Normal, earlier: Normal, later: Normal, best: Fit) -> tuple[fl
         parts.append((near, far, f"from one half of axis {axis} to the other"))
     worst = (0.0, "")
     for one, other, where in parts:
-        fits = [fit(n, best.support) if n.rows.any() and n.energy > 0 else None for n in (one, other)]
+        if where != parts[0][2]:
+            supports = (best.support, best.support)
+        fits = [fit(n, s) if n.rows.any() and n.energy > 0 else None for n, s in zip((one, other), supports)]
         if fits[0] is None or fits[1] is None:
             continue
         apart = np.abs(fits[0].coefficients - fits[1].coefficients)
