@@ -27,7 +27,8 @@ def read(config: DictConfig) -> FieldSeries:
     if OmegaConf.is_missing(config.data, "path"):
         raise RunError("data.path is missing: data.path=FILE.npz with u [time, x(, y), channel], dx and dt.")
     try:
-        data = load_field(config.data.path, **OmegaConf.to_container(config.data.options, resolve=True))
+        options = OmegaConf.to_container(config.data.options, resolve=True) if config.data.options else {}
+        data = load_field(config.data.path, **options)
     except TypeError as error:
         raise RunError(f"data.options: {error}") from error
     log.info("%r", data)

@@ -19,7 +19,15 @@ KEYS = ("u", "dx", "dt", "time", "channels", "units", "periodic", "parameters", 
 COORDINATES = ("x", "y", "z")
 
 
-def load_field(path: str | Path, **given: Any) -> FieldSeries:
+def load_field(
+    path: str | Path,
+    *,
+    dx: Any = None,
+    dt: float | None = None,
+    channels: Any = None,
+    periodic: Any = None,
+    units: Mapping[str, str] | None = None,
+) -> FieldSeries:
     """Read a field from .npz.
 
     Args:
@@ -27,7 +35,7 @@ def load_field(path: str | Path, **given: Any) -> FieldSeries:
             may be missing where ``dx`` says how many axes there are), ``dx`` (one number, or one for each
             axis) or coordinates ``x``, ``y``, ``z``, ``dt`` or ``time``, and optionally ``channels``
             (names), ``periodic`` (for each axis), ``units`` (a JSON object as a string).
-        given: ``dx``, ``dt``, ``channels``, ``periodic``, ``units``, in place of what the file says.
+        dx, dt, channels, periodic, units: in place of what the file says.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -42,6 +50,7 @@ def load_field(path: str | Path, **given: Any) -> FieldSeries:
             f"{path}: fields are read from .npz; write one with np.savez(path, u=u, dx=dx, dt=dt)"
         )
     arrays = {SYNONYMS.get(name, name): value for name, value in read_arrays(path).items()}
+    given = {"dx": dx, "dt": dt, "channels": channels, "periodic": periodic, "units": units}
     arrays |= {name: np.asarray(value) for name, value in given.items() if value is not None}
     values = _main_array(arrays, path)
     dim = _dimensions(values, arrays, path)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from sciml.distill.fields.problem import WeakProblem
 
 CLEAR = 0.1  # share of a term's integrals that must be signal
+KNOWN = 0.03  # relative error of the estimated variance of the noise
 CONDITION = 1e-7  # smallest eigenvalue of normalized equations that can be solved
 
 
@@ -86,10 +87,10 @@ class Normal:
         return float(rest / max(self.energy, 1e-300))
 
     def chance(self, support: Sequence[int], w: Float[np.ndarray, "k"]) -> float:
-        """Return the standard deviation of `left_over` that noise alone makes."""
+        """Return the standard deviation of `left_over` that noise makes, and not knowing its size well."""
         share = self.noise_energy(support, w) / max(self.energy, 1e-300)
         independent = max(self.number / self.problem.tests.redundancy, 1.0)
-        return float(share * np.sqrt(2.0 / independent))
+        return float(share * np.sqrt(2.0 / independent + KNOWN**2))
 
     def raw_residual(self, support: Sequence[int], w: Float[np.ndarray, "k"]) -> float:
         """Return the squared residual, noise and all."""

@@ -70,9 +70,9 @@ def contributions(normal: Normal, found: Fit) -> np.ndarray:
     return found.coefficients**2 / np.diag(inverse) / max(normal.energy, 1e-300)
 
 
-def unexplained(normal: Normal, support: Sequence[int], w: np.ndarray) -> float:
+def unexplained(normal: Normal, support: Sequence[int], w: np.ndarray, deviations: float = CHANCE) -> float:
     """Return the squared residual beyond noise and chance, relative to what there was to explain."""
-    return max(normal.left_over(support, w) - CHANCE * normal.chance(support, w), 0.0)
+    return max(normal.left_over(support, w) - deviations * normal.chance(support, w), 0.0)
 
 
 def _all_demanded(normal: Normal, found: Fit) -> bool:

@@ -13,6 +13,7 @@ from sciml.distill.fields.select import CHANCE, SURE, Choice, unexplained
 from sciml.distill.fields.terms import text
 
 MOST = 0.25  # share of the rate of change (rms) that may stay unexplained before an equation is no law
+RARE = 3.0  # standard deviations put down to chance on held-out snapshots, which are few
 LITTLE = 0.07  # share up to which it is one, without more ado
 BLIND = 0.2  # squared share that noise hides, beyond which data cannot test an equation
 DRIFT = 0.1  # relative change of a coefficient between earlier and later snapshots that matters
@@ -89,7 +90,7 @@ def judge(
     blind = CHANCE * whole.chance(found.support, found.coefficients)
     chosen = range(len(w))
     blind_later = CHANCE * later.chance(chosen, w) if later.energy > 0 else np.inf
-    held_out = float(np.sqrt(unexplained(later, chosen, w))) if blind_later < BLIND else None
+    held_out = float(np.sqrt(unexplained(later, chosen, w, RARE))) if blind_later < BLIND else None
     drift, where = _drift(whole, earlier, later, choice.best)
     error = None if rollout is None or not len(rollout.error) else float(rollout.error[-1, whole.target])
     numbers: dict[str, Any] = {
@@ -151,7 +152,7 @@ def _rivals(whole: Normal, choice: Choice, most: int = 3) -> str:
 def _drift(whole: Normal, earlier: Normal, later: Normal, best: Fit) -> tuple[float, str]:
     """Return the largest relative change of a coefficient that errors do not explain, and where it is."""
     parts = [(earlier, later, "from earlier to later snapshots")]
-    supports = (best.support, range(len(best.support)))
+    supports = (best.support, tuple(range(len(best.support))))
     tests = whole.problem.tests
     for axis in range(1, len(tests.bumps)):
         centre = tests.centres(axis)
