@@ -128,8 +128,8 @@ def main() -> None:
         pysindy = None
         print("PySINDy is not installed (pip install pysindy): its columns are left empty.")
     version = f" {pysindy.__version__}" if pysindy is not None else ""
-    table = Table("system", "noise", "terms right", "worst coefficient", "seconds",
-                  f"PySINDy{version}: terms right", "worst coefficient", "seconds")  # fmt: skip
+    table = Table("system", "noise", "terms", "worst error", "seconds",
+                  f"PySINDy{version}: terms", "worst error", "seconds")  # fmt: skip
     for label in options.systems or SYSTEMS:
         system, dim = SYSTEMS[label]
         for noise in NOISES:

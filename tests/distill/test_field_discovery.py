@@ -318,6 +318,14 @@ def test_a_single_travelling_wave_comes_with_a_warning():
     assert any("travelling wave" in sentence for sentence in report(found).json["caveats"])
 
 
+def test_a_small_change_of_a_large_field_is_taken_from_its_mean():
+    clean = simulate_field("heat", points=64, times=60, seed=4)
+    found = discover(replace(data := noisy(clean, 0.01), values=data.values + 300.0))
+    assert found.offsets == (pytest.approx(300.0, abs=1.0),)
+    assert found_terms(found) == {"u_xx": pytest.approx(0.1, rel=0.02)}
+    assert found.verdict == "law", found.reason
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"degree": 9}, "degree=9"), ({"time_order": 3}, "time_order=3"), ({"held_out": 0.9}, "held_out=0.9")],

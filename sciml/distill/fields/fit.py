@@ -13,7 +13,7 @@ from sciml.distill.fields.problem import WeakProblem
 
 CLEAR = 0.1  # share of a term's integrals that must be signal
 KNOWN = 0.03  # relative error of the estimated variance of the noise
-CONDITION = 1e-7  # smallest eigenvalue of normalized equations that can be solved
+CONDITION = 1e-10  # smallest eigenvalue of normalized equations that can be solved
 
 
 @dataclass(frozen=True, eq=False)

@@ -97,6 +97,7 @@ def as_law(
     covariance: Float[np.ndarray, "k k"],
     names: Sequence[str],
     units: Mapping[str, str],
+    offsets: Sequence[float] = (),
     *,
     verdict: str,
     reason: str,
@@ -109,6 +110,7 @@ def as_law(
         terms, w, covariance: of the fit.
         names: of the channels.
         units: of x, time and the channels; "" where unknown.
+        offsets: that were subtracted from the channels.
         verdict, reason, provenance: see `Law`.
     """
     groups, values, joint = tied(terms, w, covariance)
@@ -121,7 +123,7 @@ def as_law(
                 monomials[monomial] = monomials.get(monomial, 0) + weight * count
         common = gcd(*monomials.values())
         symbol = sympy.Symbol(f"c{number}")
-        total += symbol * expression({m: c // common for m, c in monomials.items()}, names)
+        total += symbol * expression({m: c // common for m, c in monomials.items()}, names, offsets)
         constants[symbol.name] = Constant(common * float(value), common * float(np.sqrt(max(variance, 0.0))))
         factors |= {factor for m in monomials for factor in m}
     variables = {variable(f, names): _unit(f, names, units) for f in sorted(factors)}

@@ -33,6 +33,8 @@ from sciml.distill.law import Law
 
 log = logging.getLogger(__name__)
 
+FAR = 20.0  # spreads from zero: a field this far away is taken as a deviation from its mean
+
 
 @dataclass(frozen=True, eq=False)
 class Equation:
@@ -69,6 +71,8 @@ class FieldDiscovery:
         problem: the data in weak form.
         rollout: equations running alone through the held-out snapshots; None where there are none.
         proposed: terms that a network proposed, by channel.
+        offsets: subtracted from fields that hardly change in relation to their mean, zero for others: of
+            300 K and a little, powers could not be told apart. ``problem`` and ``rollout`` have the rest.
         seconds: by stage.
     """
 
@@ -79,6 +83,7 @@ class FieldDiscovery:
     problem: WeakProblem
     rollout: FieldRollout | None
     proposed: dict[str, tuple[Term, ...]] = field(default_factory=dict)
+    offsets: tuple[float, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -145,6 +150,8 @@ def _discover(
     held_out: float,
     proposed: Sequence[Sequence[Term]],
 ) -> FieldDiscovery:
+    offsets = _offsets(data)
+    data = replace(data, values=data.values - np.array(offsets))
     known = character(data)
     data = replace(data, periodic=known.periodic)
     terms = library(len(data.channels), data.dim, degree=degree, order=order, second_order=time_order == 2)
@@ -162,16 +169,32 @@ def _discover(
         problem = replace(problem, halves=better, _spreads={})
         choices = choices_of(problem, most_terms, seeds, split)
     rollout = _rollout(problem, choices, split)
-    equations = tuple(_equation(problem, c, choice, split, rollout) for c, choice in enumerate(choices))
+    equations = tuple(
+        _equation(problem, c, choice, split, rollout, offsets) for c, choice in enumerate(choices)
+    )
     worst = min(equations, key=lambda e: VERDICTS[e.law.verdict])
     several = len(equations) > 1
     reason = "\n".join(f"{e.channel}: {e.law.reason}" if several else e.law.reason for e in equations)
     names = {name: tuple(own) for name, own in zip(data.channels, proposed)}
-    return FieldDiscovery(equations, worst.law.verdict, reason, time_order, problem, rollout, names)
+    return FieldDiscovery(equations, worst.law.verdict, reason, time_order, problem, rollout, names, offsets)
+
+
+def _offsets(data: FieldSeries) -> tuple[float, ...]:
+    """Return a round number near the mean of each channel that is far from zero, 0 for the others."""
+    axes = tuple(range(data.dim + 1))
+    mean, spread = data.values.mean(axes), data.values.std(axes)
+    digits = 1 - np.floor(np.log10(np.maximum(spread, 1e-300))).astype(int)
+    near = [round(float(m), int(d)) for m, d in zip(mean, digits)]
+    return tuple(m if abs(m) > FAR * s else 0.0 for m, s in zip(near, spread))
 
 
 def _equation(
-    problem: WeakProblem, channel: int, choice: Choice, split: int, rollout: FieldRollout | None
+    problem: WeakProblem,
+    channel: int,
+    choice: Choice,
+    split: int,
+    rollout: FieldRollout | None,
+    offsets: Sequence[float],
 ) -> Equation:
     """Fit the chosen terms to all snapshots and judge them by the held-out ones."""
     data = problem.data
@@ -195,6 +218,7 @@ def _equation(
         whole.covariance if whole else np.zeros((0, 0)),
         data.channels,
         data.units,
+        offsets,
         verdict=evidence.verdict,
         reason=evidence.reason,
         provenance={

@@ -185,6 +185,12 @@ def caveats(found: FieldDiscovery) -> list[str]:
                 f"{equation.channel} moves without changing its shape. A single travelling wave does so "
                 "under many equations: data with several waves would tell them apart."
             )
+    for name, offset in zip(found.data.channels, found.offsets):
+        if offset:
+            sentences.append(
+                f"{name} changes little in relation to its size; the equation is in powers of {name} − "
+                f"{offset:g}, which {name} stands for in lists of terms and in pictures."
+            )
     if not all(found.character.periodic):
         sentences.append(
             "The rollout takes the values on a rim of three points at open ends from the data, so its error "

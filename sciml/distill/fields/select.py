@@ -15,7 +15,7 @@ SURE = 4.5  # standard errors from zero that a term needs: some hundred are trie
 UNSURE = 3.0  # standard errors below which a term is not needed
 SMALL = 1e-5  # share of the squared rate of change that a term must explain: a third of a percent of it
 CHANCE = 2.0  # standard deviations of the residual that are put down to chance
-FITTED = 2  # subsets of each size that are fitted with errors
+FITTED = 3  # subsets of each size that are fitted with errors
 IMPOSSIBLE = 3.0  # standard deviations of the residual below its mean that no equation reaches by chance
 IMPROBABLE = 0.02  # how far below zero it may be anyway: the noise is known to some percent only
 NEAR = 10.0  # rivals are sought among subsets that leave over so many standard deviations more
@@ -55,10 +55,10 @@ def choose(normal: Normal, most: int = 8, seeds: Iterable[Subset] = ()) -> Choic
         if not fits:
             continue
         tried.append(min(fits, key=lambda f: f.left_over))
-        for found in sorted(fits, key=lambda f: f.left_over):
-            if _all_demanded(normal, found) and (best is None or _adds(normal, best, found)):
-                best = found
-                break
+        demanded = [f for f in fits if _all_demanded(normal, f)]
+        if demanded:
+            found = _simplest(normal, demanded)
+            best = found if best is None or _adds(normal, best, found) else best
     rivals = () if best is None else tuple(_rivals(normal, best, subsets))
     return Choice(best, tuple(tried), rivals, most)
 
@@ -75,6 +75,14 @@ def unexplained(normal: Normal, support: Sequence[int], w: np.ndarray, deviation
     return max(normal.left_over(support, w) - deviations * normal.chance(support, w), 0.0)
 
 
+def _simplest(normal: Normal, fits: Sequence[Fit]) -> Fit:
+    """Return, of equations that chance may have ordered, the one with the simplest terms."""
+    least = min(f.left_over for f in fits)
+    terms = normal.problem.terms
+    alike = [f for f in fits if f.left_over <= least + max(f.chance, SMALL)]
+    return min(alike, key=lambda f: (sum(terms[j].order + terms[j].degree for j in f.support), f.left_over))
+
+
 def _all_demanded(normal: Normal, found: Fit) -> bool:
     w = found.coefficients
     if found.left_over < -max(IMPOSSIBLE * normal.chance(found.support, w), IMPROBABLE):
@@ -84,10 +92,16 @@ def _all_demanded(normal: Normal, found: Fit) -> bool:
 
 
 def _adds(normal: Normal, shorter: Fit, longer: Fit) -> bool:
-    """Whether the terms that only the longer equation has are demanded beside the shorter one, together."""
+    """Whether the terms that only the longer equation has are demanded beside the shorter one, together.
+
+    So they are, too, where noise cannot make what the shorter one leaves over, and can what the longer does.
+    """
     gain = shorter.left_over - longer.left_over
     if gain < SMALL:
         return False
+    beyond = [f.left_over - IMPOSSIBLE * f.chance for f in (shorter, longer)]
+    if beyond[0] > SMALL and beyond[1] < 0:
+        return True
     new = [j for j in longer.support if j not in shorter.support]
     evidence = _evidence(normal, shorter, new)
     if evidence is None:

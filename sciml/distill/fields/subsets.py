@@ -16,7 +16,7 @@ IMPROBABLE = 0.05  # a residual so far below what noise leaves is an artefact of
 OWN = 0.1  # share of what a term adds to a subset that must be signal, not noise
 PREFIXES = (10, 18, 30, 50, None)  # how many of the simplest terms are eliminated from
 RIDGE = 1e-8  # smallest eigenvalue of normalized equations, where terms are eliminated
-DISTINCT = 1e-6  # share of a term that the terms of a subset must not explain already
+DISTINCT = 1e-9  # share of a term that the terms of a subset must not explain already
 
 Subset = tuple[int, ...]
 Found = list[tuple[float, Subset]]  # squared residual beyond the noise, relative; best first

@@ -114,9 +114,17 @@ def variable(factor: Factor, names: Sequence[str]) -> str:
     return f"{names[channel]}_{suffix}" if suffix else names[channel]
 
 
-def expression(monomials: dict[Monomial, int], names: Sequence[str]) -> sympy.Expr:
-    """Return a sum of products of derivatives in SymPy."""
-    symbols = lambda m: sympy.Mul(*(sympy.Symbol(variable(f, names)) for f in m))
+def expression(
+    monomials: dict[Monomial, int], names: Sequence[str], offsets: Sequence[float] = ()
+) -> sympy.Expr:
+    """Return a sum of products of derivatives in SymPy; a field with an offset appears as ``u - offset``."""
+
+    def written(factor: Factor) -> sympy.Expr:
+        symbol = sympy.Symbol(variable(factor, names))
+        shift = offsets[factor[0]] if offsets and not any(factor[1]) else 0.0
+        return symbol - sympy.Float(shift) if shift else symbol
+
+    symbols = lambda m: sympy.Mul(*map(written, m))
     return sympy.Add(*(count * symbols(m) for m, count in monomials.items()))
 
 

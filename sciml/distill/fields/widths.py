@@ -20,7 +20,7 @@ PARTS = 4  # of the earlier snapshots: a half-width in time is one of them at mo
 NARROW, WIDE = 8, 0.25  # half-width of test functions in space: points, and share of the grid
 SCALES = (1.0, 1.4, 2.0)  # of the widths that are tried: narrower ones let more noise into products
 WIDENED = (1.0, 1.5, 2.2)  # of the first widths, in turn, until the equations are good
-ENOUGH = 0.25  # share (rms) of the rate of change that may be hidden or unexplained then
+ENOUGH = 0.15  # share (rms) of the rate of change that may be hidden or unexplained then
 EXACT = 1e-5  # relative standard error below which smaller ones are no gain
 GAIN = 0.05  # by which the logarithm of the standard errors must fall
 
