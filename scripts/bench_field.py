@@ -127,6 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("systems", nargs="*", choices=[*SYSTEMS, []], default=[])
     parser.add_argument("--seeds", type=int, default=1, help="noises and starts per line")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     pysindy = peer()
@@ -139,7 +140,7 @@ def main() -> None:
         system, dim = SYSTEMS[label]
         for noise in NOISES:
             rows: list[tuple] = []
-            for seed in range(options.seeds):
+            for seed in range(options.first, options.first + options.seeds):
                 clean = simulate_field(system, dim=dim, seed=seed, tolerance=1e-6)
                 true, data = truth(system, dim, clean.parameters), noisy(clean, noise, seed + 100)
                 start = time.perf_counter()

@@ -139,6 +139,29 @@ def test_wick_products_have_the_mean_of_the_clean_ones():
             assert (np.abs(plain) > 5 * error).any(), "without correction the mean is off"
 
 
+@pytest.mark.parametrize("points", [48, 49])
+def test_fields_are_derived_exactly_on_closed_axes(points):
+    x = np.arange(points) * 2 * np.pi / points
+    values = np.broadcast_to(np.sin(3 * x) + np.cos(7 * x), (30, points))[..., None]
+    problem = problem_of(FieldSeries(values, x[1], 1.0, periodic=(True,)), (), (6, 8))
+    exact = 3 * np.cos(3 * x) - 7 * np.sin(7 * x)
+    np.testing.assert_allclose(problem._factor(UX)[4], exact, atol=1e-10)
+
+
+def test_products_with_derivatives_are_fitted_exactly():
+    """Burgers in the plane, u_t = 0.4 (u_xx + u_yy) − u u_x − v u_y: no bias by deriving the data."""
+    clean = simulate_field(
+        "burgers", dim=2, points=48, times=40, seed=3, parameters={"nu": 0.4}, tolerance=1e-9
+    )
+    z = (0, 0, 0)
+    own, wind = Term((0, 1, 0), ((0, z), (0, z))), Term(z, ((0, (0, 0, 1)), (1, z)))
+    smooth = [Term((0, 2, 0), ((0, z),)), Term((0, 0, 2), ((0, z),))]
+    data = FieldSeries(clean.values, clean.dx, clean.dt, periodic=(True, True))
+    problem = WeakProblem(data, character(data), (*smooth, own, wind), (10, 9, 9))
+    one = fit(Normal(problem, 0, np.ones(problem.tests.number, bool)), range(4))
+    np.testing.assert_allclose(one.coefficients, [0.4, 0.4, -0.5, -1.0], rtol=2e-4)
+
+
 def test_noise_left_over_is_as_large_as_predicted(burgers):
     ratio = []
     for seed in range(6):

@@ -23,6 +23,7 @@ from sciml.distill.fields.weak import Bump, TestFunctions
 
 SMALLEST = 6  # half-width of a test function, in points
 OVERLAP = 4  # test functions per half-width
+CUT = 2.0  # finest scale that a derivative of the data passes, over the finest of the signal
 DEGREE = 8  # of the polynomials that derive fields on open axes
 KEPT = 400_000_000  # bytes of adjoint integrals kept
 SAMPLE = 20_000  # grid points from which means of products are taken
@@ -127,18 +128,20 @@ class WeakProblem:
         if not any(orders):
             return found
         if (factor,) not in self._fields:
-            from scipy.ndimage import convolve1d
-            from scipy.signal import savgol_filter
-
             for axis, order in enumerate(orders):
-                kernel = self._stencil(axis, order) if order else None
-                if kernel is not None and self._closed(axis):
-                    found = convolve1d(found, kernel, axis=axis, mode="wrap")
-                elif kernel is not None:
-                    step = self._step(axis)
-                    found = savgol_filter(found, len(kernel), DEGREE, deriv=order, delta=step, axis=axis)
+                if order:
+                    found = self._derived(found, axis, order)
             self._fields[(factor,)] = found
         return self._fields[(factor,)]
+
+    def _derived(self, values: Float[np.ndarray, "time *shape"], axis: int, order: int) -> np.ndarray:
+        if self._closed(axis):
+            symbol = self._symbol(axis, order).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+            return np.fft.ifft(np.fft.fft(values, axis=axis) * symbol, axis=axis).real
+        from scipy.signal import savgol_filter
+
+        width = len(self._stencil(axis, order))
+        return savgol_filter(values, width, DEGREE, deriv=order, delta=self._step(axis), axis=axis)
 
     def _step(self, axis: int) -> float:
         return (self.data.dt, *self.data.dx)[axis]
@@ -146,22 +149,21 @@ class WeakProblem:
     def _closed(self, axis: int) -> bool:
         return axis > 0 and self.character.periodic[axis - 1]
 
-    def _stencil(self, axis: int, order: int) -> Float[np.ndarray, "window"]:
-        """Return a kernel that derives all that the signal has, and leaves out finer noise.
+    def _symbol(self, axis: int, order: int) -> np.ndarray:
+        """Return the exact derivative of waves up to twice the finest scale; what is finer is left out."""
+        k = 2 * np.pi * np.fft.fftfreq(self.data.shape[axis - 1])
+        signal = np.abs(k) <= min(CUT * self.character.finest[axis], 0.999 * np.pi)
+        return np.where(signal, (1j * k / self._step(axis)) ** order, 0.0)
 
-        On closed axes the exact derivative of waves up to twice the finest scale, on others
-        a polynomial of degree 8 over so many points that the finest scale passes (Schafer, IEEE Signal
-        Process. Mag. 28, 111 (2011), equation 12).
+    def _stencil(self, axis: int, order: int) -> Float[np.ndarray, "window"]:
+        """Return a polynomial's derivative over so many points that twice the finest scale passes.
+
+        Schafer, IEEE Signal Process. Mag. 28, 111 (2011), equation 12.
         """
         from scipy.signal import savgol_coeffs
 
         size = (self.data.times, *self.data.shape)[axis]
-        finest = min(2.0 * self.character.finest[axis], np.pi)
-        if self._closed(axis):
-            size -= 1 - size % 2
-            k = 2 * np.pi * np.fft.rfftfreq(size)
-            symbol = np.where(k <= finest, 1j * k, 0.0) ** order
-            return np.fft.fftshift(np.fft.irfft(symbol, size)) / self._step(axis) ** order
+        finest = min(CUT * self.character.finest[axis], np.pi)
         half = int(np.clip(round(((DEGREE + 1) / (finest / np.pi) + 4.6) / 3.2), 5, max((size - 1) // 4, 5)))
         return savgol_coeffs(2 * half + 1, DEGREE, deriv=order, delta=self._step(axis))
 
@@ -170,16 +172,23 @@ class WeakProblem:
         if a[0] != b[0]:
             return 0.0
         value = float(self.character.sigma[a[0]] ** 2)
-        for axis in range(self.data.dim + 1):
-            own, other = a[1][axis], b[1][axis]
-            if own or other:
-                kernels = [self._stencil(axis, order) if order else None for order in (own, other)]
-                width = max(len(k) for k in kernels if k is not None)
-                delta = np.zeros(width)
-                delta[width // 2] = 1.0
-                first, second = (delta if k is None else k for k in kernels)
-                value *= float(first @ second)
+        for axis, orders in enumerate(zip(a[1], b[1])):
+            if any(orders):
+                value *= self._overlap(axis, *orders)
         return value if abs(value) > 1e-300 else 0.0
+
+    def _overlap(self, axis: int, first: int, second: int) -> float:
+        """Return the sum of products of two derivatives' weights along an axis."""
+        if self._closed(axis):
+            symbols = [
+                self._symbol(axis, n) if n else np.ones(self.data.shape[axis - 1]) for n in (first, second)
+            ]
+            return float((symbols[0] * np.conj(symbols[1])).mean().real)
+        kernels = [self._stencil(axis, n) if n else None for n in (first, second)]
+        middle = max(len(k) for k in kernels if k is not None) // 2
+        delta = np.eye(2 * middle + 1)[middle]
+        one, other = (delta if k is None else k for k in kernels)
+        return float(one @ other)
 
     # -------------------------------------------------------------- noise
 

@@ -13,7 +13,7 @@ from sciml.distill.fields.terms import expand
 
 SURE = 4.5  # standard errors from zero that a term needs: some hundred are tried
 UNSURE = 3.0  # standard errors below which a term is not needed
-SMALL = 4e-5  # share of the squared rate of change that a term must explain: 0.6 % of it (rms)
+SMALL = 1e-5  # share of the squared rate of change that a term must explain: 0.3 % of it (rms)
 CHANCE = 2.0  # standard deviations of the residual that are put down to chance
 FITTED = 3  # subsets of each size that are fitted with errors
 IMPOSSIBLE = 3.0  # standard deviations of the residual below its mean that no equation reaches by chance
