@@ -291,9 +291,9 @@ class Graph:
         rows; without a shift the space is open. Differentiable in positions and cell.
         """
         start = self.nodes if self.senders is None else self.senders
-        vectors = self.nodes[name][self.receiver] - start[name][self.sender]
+        vectors = self.nodes[name].index_select(0, self.receiver) - start[name].index_select(0, self.sender)
         if "shift" in self.edges:
-            cell = self.globals["cell"][self.edge_graph]
+            cell = self.globals["cell"].index_select(0, self.edge_graph)
             vectors = vectors + torch.einsum("ei,eij->ej", self.edges["shift"].to(cell.dtype), cell)
         return vectors
 

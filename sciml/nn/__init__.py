@@ -2,6 +2,7 @@
 
 from sciml.nn.about import About
 from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
+from sciml.nn.edge_mlp import EdgeMLP
 from sciml.nn.groups import (
     ArrowReadout,
     GroupConvolution,
@@ -18,6 +19,7 @@ from sciml.nn.mlp import mlp
 __all__ = [
     "About",
     "ArrowReadout",
+    "EdgeMLP",
     "Edges",
     "FormulaScalar",
     "FreeForce",
