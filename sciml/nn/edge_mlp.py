@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -74,9 +74,9 @@ class EdgeMLP(MessagePassing):
         self.receiver = nn.Linear(channels, hidden[0])
         self.sender = nn.Linear(sender_channels or channels, hidden[0], bias=False)
         self.edge = nn.Linear(edge_channels, hidden[0], bias=False) if edge_channels else None
-        network = mlp(hidden[0], hidden[1:], out_channels, activation)
-        self.inner = nn.Sequential(ACTIVATIONS[activation](), *network[:-1])
-        self.last: nn.Linear = network[-1]
+        *inner, last = mlp(hidden[0], hidden[1:], out_channels, activation).children()
+        self.inner = nn.Sequential(ACTIVATIONS[activation](), *inner)
+        self.last = cast(nn.Linear, last)
         self.out_channels = out_channels
 
     def forward(self, graph: Graph) -> Graph:
