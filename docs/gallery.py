@@ -19,7 +19,8 @@ HEAD = """# Gallery of layers
 Every layer is one operation,
 
 $$x_i' = \\mathrm{update}\\Big(x_i,\\ \\underset{j}{\\mathrm{aggregate}}\\ \\
-\\mathrm{weight}(x_i, x_j, \\mathrm{geometry}_{ij}) \\cdot \\mathrm{message}(x_j, \\mathrm{geometry}_{ij})\\Big),$$
+\\mathrm{weight}(x_i, x_j, \\mathrm{geometry}_{ij}) \\cdot
+\\mathrm{message}(x_j, \\mathrm{geometry}_{ij})\\Big),$$
 
 over another domain. It splits what is at a node (content) from where the node stands (geometry), and owes its
 power to a group under which it is equivariant. For each layer below, the tests check on an example that the
