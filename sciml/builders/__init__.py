@@ -2,5 +2,6 @@
 
 from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
+from sciml.builders.residue import residue_graph
 
-__all__ = ["grid_graph", "grid_values", "particle_graph"]
+__all__ = ["grid_graph", "grid_values", "particle_graph", "residue_graph"]
