@@ -229,9 +229,9 @@ def _with(rules: Rules | None, options: dict[str, Any]) -> Rules:
 
 def _all(source: Source | Iterable[Source], rules: Rules) -> list[Residues]:
     """Tables of one source or of several."""
-    many = isinstance(source, Iterable) and not isinstance(source, str | os.PathLike | Residues)
-    if many and not hasattr(source, "setup_entities"):  # a gemmi.Structure is iterable too
-        tables = [table for one in source for table in read_residues(one, rules)]  # type: ignore[union-attr]
+    single = isinstance(source, str | os.PathLike | Residues) or hasattr(source, "setup_entities")
+    if not single and isinstance(source, Iterable):  # a gemmi.Structure is iterable too
+        tables = [table for one in source for table in read_residues(one, rules)]  # type: ignore[arg-type]
         if not tables:
             raise ValueError("There is no structure in an empty list: give at least one path or structure.")
         return tables
