@@ -22,7 +22,7 @@ class SequenceError(ValueError):
     """Text that is no amino-acid sequence."""
 
 
-def sequence_graph(sequences: str | Sequence[str], *, kernel: int | None = None) -> Graph:
+def sequence_graph(sequences: str | Sequence[str], *, kernel: int | None = None, dilation: int = 1) -> Graph:
     """Build one graph per sequence: a node for each residue, in order.
 
     ``nodes["residue"]`` counts `RESIDUES`, with X for what is not known. Selenocysteine (U) counts as
@@ -30,12 +30,12 @@ def sequence_graph(sequences: str | Sequence[str], *, kernel: int | None = None)
     capitals, and blanks and line ends within a sequence are left out.
 
     Without a kernel the graph has no edges: layers on chains bring their own windows (see
-    `sciml.graph.Chain`). With one, each residue hears those in the window around it, and
+    `sciml.graph.Chain`). With one, each residue hears those in the window around it, ``dilation`` apart, and
     ``edges["offset"]`` says from where.
 
     Raises:
         SequenceError: an empty sequence, or a letter that is no residue (row and place are named).
-        ValueError: a kernel that is not positive.
+        ValueError: a kernel or dilation that is not positive.
     """
     sequences = [sequences] if isinstance(sequences, str) else list(sequences)
     if not sequences:
@@ -48,9 +48,9 @@ def sequence_graph(sequences: str | Sequence[str], *, kernel: int | None = None)
         layout, edges = Chain(), {}
         edge_index, edge_counts = torch.zeros(2, 0, dtype=torch.long), torch.zeros_like(counts)
     else:
-        if kernel < 1:
-            raise ValueError(f"kernel={kernel}: expected 1 or more.")
-        layout = Chain(tuple(step for (step,) in window(kernel, 1)))
+        if kernel < 1 or dilation < 1:
+            raise ValueError(f"kernel={kernel} and dilation={dilation}: expected 1 or more.")
+        layout = Chain(tuple(step for (step,) in window(kernel, 1, dilation)))
         edge_index, offset, edge_counts = layout.edges(counts)
         edges, specs["edges", "offset"] = {"offset": offset}, Spec(classes=kernel)
     return Graph(
