@@ -10,9 +10,9 @@ from torch import Tensor
 class NegativeSampler:
     """Draw items that a user is not known to have: exactly, for any number of users at once.
 
-    Uniform draws need no rejection: of the m − d items that are not among the user's d sorted ones p₀ < p₁ < …
-    the r-th is r plus the number of k with p_k − k ≤ r, which one sorted search finds for all users.
-    Draws by popularity take items in proportion to (number of users)^power and repeat those that are known.
+    Uniform draws need no rejection: of the m − d items that are not among the user's d sorted ones
+    p₀ < p₁ < … the r-th is r plus the number of k with p_k − k ≤ r, which one sorted search finds for
+    all users. Draws by popularity take items in proportion to (number of users)^power and repeat those that are known.
 
     Args:
         pairs: number of the user above that of the item.
@@ -25,9 +25,7 @@ class NegativeSampler:
 
     def __init__(self, pairs: Int[Tensor, "2 pairs"], users: int, items: int, *, power: float = 0.0) -> None:
         key = (pairs[0] * items + pairs[1]).unique()  # sorted by user, then item
-        if len(key) and (
-            int(pairs.min()) < 0 or int(key[-1]) >= users * items or int(pairs[1].max()) >= items
-        ):
+        if bool(((pairs < 0) | (pairs >= torch.tensor([[users], [items]]))).any()):
             raise ValueError(f"pairs must be numbers below {users} (users) and {items} (items).")
         self.items, self.key = items, key
         user, item = key // items, key % items

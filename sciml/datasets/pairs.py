@@ -221,8 +221,8 @@ def _numbers(column: Any, name: str, path: Path) -> Float[np.ndarray, "rows"]:
     bad = ~np.isfinite(values)
     if bad.any():
         raise ValueError(
-            f"{path}: row {int(column.index[bad][0]) + 2}, column {name!r} is {column[bad].iloc[0]!r}; expected "
-            f"a finite number ({int(bad.sum())} such cells in this column)."
+            f"{path}: row {int(column.index[bad][0]) + 2}, column {name!r} is {column[bad].iloc[0]!r}; "
+            f"expected a finite number ({int(bad.sum())} such cells in this column)."
         )
     return values
 
@@ -237,8 +237,8 @@ def _times(column: Any, name: str, path: Path) -> Float[np.ndarray, "rows"]:
     bad = dates.isna()
     if bad.any():
         raise ValueError(
-            f"{path}: row {int(column.index[bad][0]) + 2}, column {name!r} is {column[bad].iloc[0]!r}; expected "
-            "a number, or a date as 2026-01-31."
+            f"{path}: row {int(column.index[bad][0]) + 2}, column {name!r} is {column[bad].iloc[0]!r}; "
+            "expected a number, or a date as 2026-01-31."
         )
     return dates.astype("int64").to_numpy(dtype=float)
 
@@ -304,9 +304,9 @@ def _contradiction(pairs: Pairs, group: np.ndarray, worst: np.integer, number: i
     rows = np.flatnonzero(group == worst)
     assert pairs.value is not None
     low, high = rows[pairs.value[rows].argmin()], rows[pairs.value[rows].argmax()]
-    where = (lambda i: int(pairs.rows[i])) if pairs.rows is not None else int
+    lines = np.arange(len(pairs)) if pairs.rows is None else pairs.rows
     left, right = pairs.left[pairs.index[0, low]], pairs.right[pairs.index[1, low]]
     return (
         f", {number} of them with differing values, most of all {left[:40]!r} with {right[:40]!r}: "
-        f"{pairs.value[low]:g} in row {where(low)}, {pairs.value[high]:g} in row {where(high)}"
+        f"{pairs.value[low]:g} in row {lines[low]}, {pairs.value[high]:g} in row {lines[high]}"
     )

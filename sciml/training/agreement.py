@@ -31,8 +31,8 @@ def concordance_index(predicted: Float[np.ndarray, "pairs"], measured: Float[np.
     """Return the share of comparable couples that are put in the right order; ties in predictions count half.
 
     Couples of equal measurements are not comparable (Harrell et al. 1982; Gönen & Heller 2005). From
-    Kendall's τ, in n log n steps: with C concordant and D discordant couples, τ_b √((n₀−t_x)(n₀−t_y)) = C − D.
-    NaN where no couple is comparable.
+    Kendall's τ, in n log n steps: with C concordant and D discordant couples,
+    τ_b √((n₀−t_x)(n₀−t_y)) = C − D. NaN where no couple is comparable.
     """
     couples = len(measured) * (len(measured) - 1) / 2
     comparable = couples - _ties(measured)

@@ -27,7 +27,7 @@ def ranking_metrics(
     """
     if scores.shape != relevant.shape or scores.ndim != 2:
         raise ValueError(
-            f"scores have shape {tuple(scores.shape)} and relevant {tuple(relevant.shape)}; expected the same "
+            f"scores have shape {tuple(scores.shape)} and relevant {tuple(relevant.shape)}; expected both "
             "(users, items)."
         )
     if bool(scores.isnan().any()):

@@ -48,7 +48,7 @@ def test_other_separators_and_dates(tmp_path):
         (["a,X,strong,1"], {}, r"row 2, column 'pK' is 'strong'; expected a finite number \(1 such"),
         (["a,X,5,1", "a,Y,inf,1"], {}, r"row 3, column 'pK' is 'inf'"),
         (["a,X,,1"], {}, "no row has all of drug, target, pK"),
-        (["a,X,5,today"], {"time": "when"}, r"column 'when' is 'today'; expected a number, or a date"),
+        (["a,X,5,soon"], {"time": "when"}, r"column 'when' is 'soon'; expected a number, or a date"),
         (["a,X,5,1", "a,Y,nan,1"], {"strict": True}, r"1 of 2 rows have no 'pK', the first is row 3; fill"),
         (
             ["a,X,5,1", "a,X,6,1"],
@@ -152,11 +152,8 @@ def test_shares_are_kept_and_impossible_ones_refused():
     full = Pairs(
         tuple(map(str, range(20))), tuple(map(str, range(10))), np.stack(np.divmod(np.arange(200), 10))
     )
-    assert [len(getattr(split_pairs(full), part)) for part in ("train", "validation", "test")] == [
-        140,
-        20,
-        40,
-    ]
+    split = split_pairs(full)
+    assert [len(split.train), len(split.validation), len(split.test)] == [140, 20, 40]
     cold = split_pairs(full, "left", test=0.25, validation=0)
     assert (len(set(full.index[0, cold.test])), len(cold.validation)) == (5, 0)
     both = split_pairs(full, "both", test=0.2)
@@ -167,5 +164,5 @@ def test_shares_are_kept_and_impossible_ones_refused():
         split_pairs(full, test=0.7, validation=0.3)
     with pytest.raises(ValueError, match=r"no times: name their column"):
         split_pairs(full, "time")
-    with pytest.raises(ValueError, match="leaves no pair for validation"):
+    with pytest.raises(ValueError, match="leaves no pair for test"):
         split_pairs(full.take(np.arange(2)), "random")
