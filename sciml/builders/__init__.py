@@ -1,7 +1,28 @@
 """Builders: anything to a Graph."""
 
+from typing import TYPE_CHECKING, Any
+
 from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
 from sciml.builders.residue import residue_graph
+from sciml.builders.sequence import sequence_graph
 
-__all__ = ["grid_graph", "grid_values", "particle_graph", "residue_graph"]
+if TYPE_CHECKING:
+    from sciml.builders.molecule import molecule_graph
+
+__all__ = [
+    "grid_graph",
+    "grid_values",
+    "molecule_graph",
+    "particle_graph",
+    "residue_graph",
+    "sequence_graph",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "molecule_graph":  # RDKit is loaded by those who ask for molecules
+        from sciml.builders.molecule import molecule_graph
+
+        return molecule_graph
+    raise AttributeError(f"sciml.builders has no {name!r}; it has {', '.join(__all__)}.")

@@ -1,8 +1,21 @@
 """Named sets and the users' own files."""
 
+from sciml.datasets.pair_splits import PairSplit, split_pairs
+from sciml.datasets.pairs import Pairs, read_pairs, write_pairs
 from sciml.datasets.readers import load_trajectories, write_npz
 from sciml.datasets.simulated import simulated
 from sciml.datasets.solar_system import solar_system
 from sciml.datasets.trajectories import Trajectories
 
-__all__ = ["Trajectories", "load_trajectories", "simulated", "solar_system", "write_npz"]
+__all__ = [
+    "PairSplit",
+    "Pairs",
+    "Trajectories",
+    "load_trajectories",
+    "read_pairs",
+    "simulated",
+    "solar_system",
+    "split_pairs",
+    "write_npz",
+    "write_pairs",
+]

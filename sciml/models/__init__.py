@@ -1,6 +1,18 @@
 """Whole networks, one file each."""
 
+from sciml.models.collaborative_filter import CollaborativeFilter
+from sciml.models.drug_target import DrugTarget, PairGraphs
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.models.molecule_encoder import MoleculeEncoder
+from sciml.models.sequence_encoder import SequenceEncoder
 
-__all__ = ["ImageNetwork", "InteractionNetwork"]
+__all__ = [
+    "CollaborativeFilter",
+    "DrugTarget",
+    "ImageNetwork",
+    "InteractionNetwork",
+    "MoleculeEncoder",
+    "PairGraphs",
+    "SequenceEncoder",
+]
