@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
-from sciml.builders.residue import residue_graph
+from sciml.builders.residue import residue_graph, residue_graphs
 from sciml.builders.sequence import sequence_graph
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ __all__ = [
     "molecule_graph",
     "particle_graph",
     "residue_graph",
+    "residue_graphs",
     "sequence_graph",
 ]
 
