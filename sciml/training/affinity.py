@@ -174,7 +174,7 @@ def train_drug_target(
         trainer: for `fit`.
     """
     steps = epochs * -(-len(train) // batch_size)
-    task = DrugTargetTask(model, steps, learning_rate, weight_decay)
+    task = DrugTargetTask(model, steps, learning_rate, weight_decay, seed)
     data = GraphData(train, validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
     fit(task, data, run_dir, epochs=epochs, validation=validation, **trainer)
 

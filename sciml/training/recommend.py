@@ -133,8 +133,8 @@ class RecommendTask(SupervisedTask):
         popularity: float,
         seed: int,
     ) -> None:
-        super().__init__(model, steps, learning_rate, 0.0)
-        self.data, self.penalty, self.seed = data, penalty, seed
+        super().__init__(model, steps, learning_rate, 0.0, seed)
+        self.data, self.penalty = data, penalty
         self.graph = data.graph
         sizes = len(data.users), len(data.items)
         self.sampler = NegativeSampler(data.train.pairs, *sizes, power=popularity)
