@@ -1,4 +1,4 @@
-"""Trajectories to try things on: python scripts/simulate.py system=gravity output=FILE.npz."""
+"""Things to try on: python scripts/simulate.py system=gravity output=FILE.npz; or drug_target, FILE.csv."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import numpy as np
 from common import main
 from omegaconf import DictConfig, OmegaConf
 
-from sciml.datasets import simulated, write_npz
+from sciml.datasets import simulated, write_npz, write_pairs
+from sciml.datasets.simulated_pairs import simulated_drug_target, simulated_preferences
 from sciml.training.run import RunError
+
+PAIRS = {"drug_target": simulated_drug_target, "preferences": simulated_preferences}
 
 
 def run(config: DictConfig) -> Path:
     """Simulate, spoil by noise if asked, and write."""
     if OmegaConf.is_missing(config, "output"):
-        raise RunError("output is missing: output=FILE.npz")
+        raise RunError("output is missing: output=FILE.npz, or FILE.csv for a table of pairs")
+    if config.system in PAIRS:
+        return write_table(config)
     names = ("particles", "dim", "simulations", "times", "dt", "softening", "seed")
     found = simulated(config.system, given=list(config.given), **{name: config[name] for name in names})
     if config.noise < 0:
@@ -28,6 +33,18 @@ def run(config: DictConfig) -> Path:
     output = Path(config.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_npz(output, found)
+    return output
+
+
+def write_table(config: DictConfig) -> Path:
+    """Simulate a table of pairs and write it."""
+    try:
+        pairs = PAIRS[config.system](**config.pairs, seed=config.seed)
+    except TypeError as error:
+        raise RunError(f"pairs={dict(config.pairs)}: {error}") from error
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_pairs(output, pairs)
     return output
 
 

@@ -12,7 +12,8 @@ class NegativeSampler:
 
     Uniform draws need no rejection: of the m − d items that are not among the user's d sorted ones
     p₀ < p₁ < … the r-th is r plus the number of k with p_k − k ≤ r, which one sorted search finds for
-    all users. Draws by popularity take items in proportion to (number of users)^power and repeat those that are known.
+    all users. Draws by popularity take items in proportion to (number of users)^power, and again where the
+    item is known.
 
     Args:
         pairs: number of the user above that of the item.

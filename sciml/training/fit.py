@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 class SupervisedTask(L.LightningModule):
     """A loss on batches, by AdamW; subclasses define `loss`, and `validation_step` where there is one.
 
-    The learning rate rises over the first tenth of the steps and falls to zero along a half cosine. It and
-    the order of batches follow from the epoch and the step, so that an interrupted run resumes to the same
-    numbers.
+    The learning rate rises over the first tenth of the steps and falls to zero along a half cosine. It, the
+    order of batches and random numbers (as of dropout) follow from the seed, the epoch and the step, so that
+    an interrupted run resumes to the same numbers.
 
     Attributes:
         extremes: what makes a loss infinite, for the message.
@@ -34,9 +34,11 @@ class SupervisedTask(L.LightningModule):
 
     extremes = "extreme values"
 
-    def __init__(self, model: nn.Module, steps: int, learning_rate: float, weight_decay: float) -> None:
+    def __init__(
+        self, model: nn.Module, steps: int, learning_rate: float, weight_decay: float, seed: int = 0
+    ) -> None:
         super().__init__()
-        self.model, self.steps = model, steps
+        self.model, self.steps, self.seed = model, steps, seed
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
 
     def loss(self, batch: Any) -> Tensor:
@@ -59,6 +61,7 @@ class SupervisedTask(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch, if it is finite."""
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
         loss = self.loss(batch)
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
