@@ -97,17 +97,25 @@ def sequence_graph(
         raise ValueError(f"reach {reach} must be 0 or more: the number of steps to the farthest place heard.")
     rows = _listed(name, values)
     index = [torch.arange(len(row), device=row.device, dtype=row.dtype)[:, None] for row in rows]
-    graph = complete_graph(rows, pos=index, name=name, spec=spec)
     if not causal and reach is None:
-        return graph
-    sender, receiver = graph.edge_index
-    keep = torch.ones_like(sender, dtype=torch.bool)
-    if causal:
-        keep &= sender <= receiver
-    if reach is not None:
-        keep &= (sender - receiver).abs() <= reach
-    edge_counts = torch.bincount(graph.edge_graph[keep], minlength=graph.num_graphs)
-    return graph.replace(edge_index=graph.edge_index[:, keep], edge_counts=edge_counts)
+        return complete_graph(rows, pos=index, name=name, spec=spec)
+    nodes, counts = _node_set({name: rows, "pos": index})
+    far = max(counts.tolist()) if reach is None else reach
+    steps = torch.arange(-far, 1 if causal else far + 1, device=counts.device)
+    place = torch.cat([torch.arange(len(row), device=row.device) for row in rows])
+    graph_of_node = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+    heard = place[:, None] + steps  # places, steps
+    receiver, step = ((heard >= 0) & (heard < counts[graph_of_node][:, None])).nonzero().T
+    specs: dict[tuple[Place, str], Spec] = {("nodes", name): spec or Spec(f"{nodes[name].shape[1]}x0e")}
+    return Graph(
+        torch.stack([receiver + steps[step], receiver]),
+        nodes,
+        {},
+        {},
+        node_counts=counts,
+        edge_counts=torch.bincount(graph_of_node[receiver], minlength=len(counts)),
+        specs=default_specs({"nodes": nodes}) | specs,
+    )
 
 
 # -------------------------------------------------------------------- details

@@ -65,7 +65,7 @@ def with_walks(graph: Graph, steps: int = 16) -> Graph:
     """Add ``nodes["walks"]``: the probability that a random walk is back after 1, 2, ..., ``steps`` steps.
 
     The walk leaves by each edge of a node alike; from nodes without edges it never returns. (Dwivedi et
-    al. 2022, arXiv 2110.07875, equation 3.)
+    al. 2022, arXiv 2110.07875, "random walk positional encoding".)
 
     Raises:
         ValueError: two node sets, no steps.
@@ -137,7 +137,7 @@ def _modes(
     value, vector = np.linalg.eigh(laplacian)
     values, vectors, sizes = np.zeros(count), np.zeros((size, count)), np.zeros((size, count))
     borders = np.flatnonzero(np.diff(value) > DEGENERATE) + 1
-    for space in np.split(np.arange(size), borders):
+    for space in np.split(np.arange(size), borders) if size else []:
         within = space[space < count]
         rows = vector[:, space]
         values[within] = value[space].mean()  # equal numbers for what is one

@@ -23,6 +23,8 @@ def attend(query: Query, key: Key, value: Value, mask: Mask | None = None) -> Va
     torch's fused kernels differentiate once; here second derivatives (as forces are trained by) go through
     the formula itself, and first ones through the kernel at no extra cost.
     """
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(query.dtype)  # under autocast the encodings may be of another precision
     tensors = (query, key, value) if mask is None else (query, key, value, mask)
     if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
         return F.scaled_dot_product_attention(query, key, value, mask)

@@ -160,7 +160,7 @@ class WalkEncoding(NodeEncoding):
         geometry="return probabilities of random walks",
         equation=r"x_i' = x_i + W \big((D^{-1}A)^t_{ii}\big)_{t=1,2,\dots}",
         cost="nodes · steps · channels",
-        source="Dwivedi et al. 2022, arXiv 2110.07875, eq. 3",
+        source="Dwivedi et al. 2022, arXiv 2110.07875 (random-walk encoding)",
     )
 
     def __init__(self, channels: int, steps: int = 16, field: str = "x") -> None:
@@ -195,7 +195,7 @@ class LaplacianEncoding(NodeEncoding):
         geometry="lowest eigenvectors of the Laplacian, up to sign and basis",
         equation=r"x_i' = x_i + \sum_k \phi(v_{ki}, \lambda_k) + \phi(-v_{ki}, \lambda_k)",
         cost="nodes · modes · network",
-        source="Lim et al. 2023, arXiv 2202.13013, eq. 2",
+        source="Lim et al. 2023, arXiv 2202.13013 (SignNet)",
     )
 
     def __init__(

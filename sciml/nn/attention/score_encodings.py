@@ -203,8 +203,8 @@ class SpectralBias(ScoreBias):
     """The entry of a learned function of the graph Laplacian, Σ_k f(λ_k) v_k(i) v_k(j).
 
     Signs of eigenvectors cancel, and so does the choice of a basis in a degenerate eigenspace: what is read
-    are the projectors on eigenspaces. Edges need ``modes`` and ``eigenvalues`` (`sciml.builders.with_modes`).
-    (Lim et al. 2023, arXiv 2202.13013, section 2.2; Kreuzer et al. 2021 use the eigenvectors themselves.)
+    are the projectors on eigenspaces, as in the basis-invariant networks of Lim et al. 2023 (arXiv
+    2202.13013). Needs ``nodes["modes"]`` and ``globals["eigenvalues"]`` (`sciml.builders.with_modes`).
 
     Args:
         heads: of the attention.
