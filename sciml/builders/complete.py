@@ -148,7 +148,7 @@ def _listed(name: str, rows: Rows) -> list[Float[Tensor, "rows channels"]]:
     for number, table in enumerate(tables):
         if not isinstance(table, Tensor) or not table.is_floating_point():
             found = table.dtype if isinstance(table, Tensor) else type(table).__name__
-            raise TypeError(f"{name} of graph {number} must be a tensor of floats, not {found}.")
+            raise TypeError(f"{name} of graph {number} must be a tensor of floats, not {found}: convert it.")
         if table.ndim != 2 or table.shape[1] != tables[0].shape[-1]:
             raise ValueError(
                 f"{name} of graph {number} has shape {tuple(table.shape)}; expected (nodes, channels), with "

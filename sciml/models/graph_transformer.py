@@ -25,7 +25,7 @@ from sciml.nn.attention import (
     TransformerBlock,
     WalkEncoding,
 )
-from sciml.nn.attention.fields import check_heads, common_groups, read
+from sciml.nn.attention.fields import check_heads, check_one_set, common_groups, read
 from sciml.nn.message_passing import segment_reduce
 from sciml.symmetry import Symmetry
 
@@ -116,6 +116,7 @@ class GraphTransformer(nn.Module):
 
     def forward(self, graph: Graph) -> Graph:
         """Return the graph with the output field."""
+        check_one_set(graph, "GraphTransformer")
         x = self.embedding(read(graph, "nodes", self.field, "GraphTransformer", self.inputs))
         inner = graph.with_nodes(x=x)
         for module in (*self.encodings, *self.blocks):

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -18,6 +20,7 @@ from sciml.nn import (
     OffsetBias,
     Rotary,
     SinusoidalEncoding,
+    SpectralBias,
     TransformerBlock,
     recording,
 )
@@ -124,6 +127,25 @@ def test_the_kernel_runs_where_the_layout_allows_it(monkeypatch):
     assert tape.messages["layer"][0].shape == (13, 2, 2)  # edges, heads, width
 
 
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=4), st.booleans())
+def test_kernel_and_edges_agree_for_all_sizes(sizes, encoded):
+    """In value and in slope, with graphs of no receivers or no senders among them."""
+    pos = {}
+    if encoded:
+        pos = {"pos": [draw(n, 2) for n, _ in sizes], "sender_pos": [draw(m, 2, seed=1) for _, m in sizes]}
+    values, senders = [draw(n, 4, seed=n) for n, _ in sizes], [draw(m, 4, seed=m + 9) for _, m in sizes]
+    graph = complete_graph(values, senders, **pos)
+    leaves = [graph.nodes["x"].clone().requires_grad_(), graph.senders["x"].clone().requires_grad_()]
+    graph = graph.with_nodes(x=leaves[0]).with_senders(x=leaves[1])
+    layer, found = attention(4, 2, biases=[DistanceBias(2, 3.0)] * encoded), []
+    for layer.fused in (True, False):
+        y = layer(graph).nodes["x"]
+        targets = [*leaves, *layer.parameters()]
+        slopes = torch.autograd.grad(y.square().sum(), targets, allow_unused=True, materialize_grads=True)
+        found.append((y, slopes))
+    torch.testing.assert_close(found[0], found[1])
+
+
 def test_equal_sizes_are_not_copied():
     graph, layer = complete_graph(draw(2, 3, 4)), attention(4, 2)
     query = layer.queries(graph)
@@ -162,6 +184,12 @@ def test_functional_derivatives():
     loss = lambda x: layer(graph.with_nodes(x=x)).nodes["x"].square().sum()
     x = graph.nodes["x"].clone().requires_grad_()
     torch.testing.assert_close(torch.func.grad(loss)(graph.nodes["x"]), torch.autograd.grad(loss(x), x)[0])
+
+
+def test_compiled():
+    layer, graph = attention(4, 2), complete_graph([draw(3, 4), draw(2, 4)])
+    compiled = torch.compile(layer, backend="aot_eager")
+    torch.testing.assert_close(compiled(graph).nodes["x"], layer(graph).nodes["x"])
 
 
 def test_autocast_with_encodings():
@@ -344,6 +372,7 @@ def test_it_learns_which_came_first():
 # ------------------------------------------------------------------ bad input
 
 GRAPH, SEQUENCE = complete_graph(torch.zeros(1, 3, 4)), sequence_graph(torch.zeros(1, 3, 4))
+TWO_SIDED = complete_graph(torch.zeros(1, 3, 4), torch.zeros(1, 2, 4))
 
 
 @pytest.mark.parametrize(
@@ -393,6 +422,13 @@ GRAPH, SEQUENCE = complete_graph(torch.zeros(1, 3, 4)), sequence_graph(torch.zer
         (lambda: GraphTransformer(1, 1, encodings={"walks": {"step": 3}}), "'walks'.*step"),
         (lambda: GraphTransformer(1, 1, readout="edges"), "choose graphs or nodes"),
         (lambda: GraphTransformer(3, 1)(GRAPH), "GraphTransformer reads nodes.x"),
+        (lambda: GraphTransformer(4, 1)(TWO_SIDED), "one node set"),
+        (lambda: MultiHeadAttention(4, 2, biases=[SpectralBias(2)])(TWO_SIDED), "one node set"),
+        (
+            lambda: MultiHeadAttention(4, 2, sender_channels=3)(TWO_SIDED),
+            "senders.x of shape",
+        ),
+        (lambda: MultiHeadAttention(1, 1)(grid_graph(torch.zeros(1, 1, 3))), "kernel=.*all_pairs"),
     ],
 )
 def test_bad_input_is_named(make, message):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from e3nn import o3
 
-from sciml.builders import particle_graph
+from sciml.builders import complete_graph, particle_graph
 from sciml.graph import Graph, Spec
 from sciml.nn import Edges, EquivariantAttention
 from sciml.nn.attention.equivariant import _by_head, _joined
@@ -68,31 +68,31 @@ def test_a_leaving_last_neighbour_is_left_smoothly():
     """With one neighbour only a plain softmax would weigh it 1 up to the cutoff and then drop it."""
     model = layer("2x0e+2x1o")
     edges, x = torch.tensor([[0, 1], [1, 0]]), draw(2, 8)
-    out = lambda r: model(
-        Graph.create(edges, {"pos": torch.tensor([[0.0, 0, 0], [r, 0, 0]]).double(), "x": x})
-    ).nodes["x"]
-    alone = model(Graph.create(edges[:, :0], {"pos": torch.zeros(2, 3).double(), "x": x})).nodes["x"]
+    out = lambda r: (
+        model(Graph.create(edges, {"pos": torch.tensor([[0.0, 0, 0], [r, 0, 0]]).double(), "x": x}))
+        .nodes["x"]
+        .detach()
+    )
+    alone = model(Graph.create(edges[:, :0], {"pos": torch.zeros(2, 3).double(), "x": x})).nodes["x"].detach()
     gap = [float((out(3 - d) - alone).abs().max()) for d in (0.1, 0.05, 0.025)]
     assert 0 < gap[2] < gap[1] / 6 < gap[0] / 36  # as d³: value, slope and curvature go to zero
     assert torch.equal(out(3.5), alone)
 
 
-def test_a_pseudoscalar_needs_three_directions():
-    """0o from scalars and positions alone: one layer has no triple product of directions, and gives zero."""
-    graph = points("2x0e+2x1o").with_nodes({"x": Spec("2x0e")}, x=draw(5, 2))
-    first = layer("2x0e", "2x0e+2x1o", irreps_hidden="2x0e+2x1o")(graph)
-    second = layer("2x0e+2x1o", "2x0e+2x1o+2x1e", irreps_hidden="2x0e+2x1o+2x1e")(first)
-    third = layer("2x0e+2x1o+2x1e", "2x0o", irreps_hidden="2x0o")(second)
-    assert third.nodes["x"].abs().max() > 1e-8
-    flat = graph.with_nodes(pos=graph.nodes["pos"] * torch.tensor([1, 1, 0]))  # its own mirror image
-    out = flat
-    for module in (
+def test_a_pseudoscalar_is_the_volume_of_what_is_not_flat():
+    """0o from scalars and positions alone, by arrows and their cross products: odd under the mirror image."""
+    layers = torch.nn.Sequential(
         layer("2x0e", "2x0e+2x1o", irreps_hidden="2x0e+2x1o"),
         layer("2x0e+2x1o", "2x0e+2x1o+2x1e", irreps_hidden="2x0e+2x1o+2x1e"),
         layer("2x0e+2x1o+2x1e", "2x0o", irreps_hidden="2x0o"),
-    ):
-        out = module(out)
-    assert out.nodes["x"].abs().max() < 1e-12
+    )
+    graph = points("2x0e")
+    volume = lambda *factors: layers(graph.with_nodes(pos=graph.nodes["pos"] * torch.tensor(factors))).nodes[
+        "x"
+    ]
+    assert volume(1, 1, 1).abs().max() > 1e-8
+    torch.testing.assert_close(volume(1, 1, -1), -volume(1, 1, 1))
+    assert volume(1, 1, 0).abs().max() < 1e-12
 
 
 def test_heads_divide_the_copies():
@@ -118,6 +118,7 @@ def test_coincident_points_give_finite_numbers():
         (lambda: layer("3x0e+2x1o"), "2 heads do not divide the 3 copies of 0e"),
         (lambda: layer("2x0e", irreps_hidden="2x0o"), "No product of 2x0e .* gives 0o"),
         (lambda: layer("2x0e", cutoff=0.0), "cutoff 0.0"),
+        (lambda: layer("2x0e")(complete_graph(draw(1, 2, 2), draw(1, 2, 2))), "one node set"),
         (lambda: layer("2x0e+2x1o")(points("2x0e")), r"\(nodes, 8\), but its shape is \(5, 2\)"),
         (lambda: layer("2x0e+2x1o")(points("2x1o+2x0e")), "reads irreps 2x0e.2x1o; nodes.x has 2x1o.2x0e"),
         (

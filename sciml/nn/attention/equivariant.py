@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
-from sciml.nn.attention.fields import distances, read, vectors
+from sciml.nn.attention.fields import check_one_set, distances, read, vectors
 from sciml.nn.message_passing import Edges, MessagePassing, segment_reduce
 from sciml.nn.mlp import mlp
 from sciml.nn.radial import envelope, gaussians
@@ -103,6 +103,7 @@ class EquivariantAttention(MessagePassing):
     def content(self, graph: Graph) -> Float[Tensor, "nodes irreps"]:
         """Return the field, checked."""
         who = "EquivariantAttention"
+        check_one_set(graph, who)
         x = read(graph, "nodes", self.field, who, self.irreps_in.dim)
         found = graph.spec("nodes", self.field).irreps
         if found is not None and not _same(found, self.irreps_in):
@@ -138,8 +139,9 @@ class EquivariantAttention(MessagePassing):
     def message(self, edges: Edges) -> Float[Tensor, "edges heads components"]:
         """Return v_ij."""
         graph = edges.graph
+        x = self.content(graph)
         harmonics, radial, _ = self.geometry(graph)
-        value = self.value(self.content(graph)[graph.sender], harmonics, radial)
+        value = self.value(x[graph.sender], harmonics, radial)
         return _by_head(value, self.between, self.heads)
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes heads components"]) -> Graph:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from sciml.graph import Graph, Place
 
 _HOW = {
-    "pos": "give it to complete_graph(..., pos=...), or build with sequence_graph or grid_graph(spacing=...)",
+    "pos": "give it to complete_graph(..., pos=...), or build with sequence_graph, particle_graph or "
+    "grid_graph(..., spacing=...)",
     "offset": "build with grid_graph and a kernel",
     "hops": "apply sciml.builders.all_pairs to the graph",
     "walks": "apply sciml.builders.with_walks to the graph",
@@ -43,6 +44,12 @@ def read(
             f"{who} reads {place}.{name} of shape ({place}, {width}), but its shape is {tuple(value.shape)}."
         )
     return value
+
+
+def check_one_set(graph: Graph, who: str) -> None:
+    """Raise ValueError where senders and receivers are two node sets."""
+    if graph.two_sided:
+        raise ValueError(f"{who} is for graphs with one node set; this one has senders and receivers.")
 
 
 def vectors(graph: Graph, who: str, dim: int | None = None) -> Float[Tensor, "edges dim"]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
-from sciml.nn.attention.fields import read
+from sciml.nn.attention.fields import check_one_set, read
 from sciml.nn.attention.multihead import MultiHeadAttention
 from sciml.nn.message_passing import Edges, MessagePassing
 from sciml.symmetry import Symmetry
@@ -47,8 +47,7 @@ class GraphConvolutionByMessages(MessagePassing):
 
     def content(self, graph: Graph) -> Float[Tensor, "nodes out"]:
         """Return W x / √d at nodes."""
-        if graph.two_sided:
-            raise ValueError("Graph convolution has one node set; this graph has senders and receivers.")
+        check_one_set(graph, type(self).__name__)
         x = read(graph, "nodes", self.field, type(self).__name__, self.linear.in_features)
         return self.linear(x) * self.scale(graph, x)
 

@@ -26,9 +26,10 @@ def attend(query: Query, key: Key, value: Value, mask: Mask | None = None) -> Va
     if mask is not None and mask.is_floating_point():
         mask = mask.to(query.dtype)  # under autocast the encodings may be of another precision
     tensors = (query, key, value) if mask is None else (query, key, value, mask)
-    if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
+    once = torch.compiler.is_compiling()  # compiled code differentiates once, whatever is in it
+    if once or not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
         return F.scaled_dot_product_attention(query, key, value, mask)
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if torch._C._are_functorch_transforms_active():
         return formula(query, key, value, mask)
     return _TwiceDifferentiable.apply(query, key, value, mask)
 
@@ -42,6 +43,8 @@ def formula(query: Query, key: Key, value: Value, mask: Mask | None = None) -> V
 
 
 class _TwiceDifferentiable(torch.autograd.Function):
+    """The kernel, and its own derivative; where that is to be differentiated again, the formula's instead."""
+
     @staticmethod
     def forward(ctx: Any, *tensors: Any) -> Tensor:
         ctx.save_for_backward(*tensors)

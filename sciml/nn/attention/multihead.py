@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.graph import Graph, Place, Spec
+from sciml.graph import Graph, Grid, Place, Spec
 from sciml.nn.about import About
 from sciml.nn.attention.fields import check_heads, common_groups, read
 from sciml.nn.attention.kernel import Padding, attend
@@ -155,6 +155,20 @@ class MultiHeadAttention(MessagePassing):
         """Join the heads."""
         x = self.output(aggregated.flatten(1))
         return graph.with_nodes({self.field: Spec(f"{x.shape[1]}x0e")}, **{self.field: x})
+
+    def forward(self, graph: Graph) -> Graph:
+        """Attend along the edges.
+
+        Raises:
+            ValueError: a grid that has no edges yet; see also the class.
+        """
+        if isinstance(graph.layout, Grid) and not graph.layout.offsets:
+            raise ValueError(
+                "MultiHeadAttention goes along edges, and this grid has none yet: build it with "
+                "grid_graph(..., kernel=...) to attend within a window, or apply sciml.builders.all_pairs to "
+                "attend to all."
+            )
+        return super().forward(graph)
 
     def fused_forward(self, graph: Graph) -> Graph | None:
         """Return the same by torch's kernel, on complete graphs."""

@@ -22,7 +22,7 @@ from sciml.symmetry import Symmetry
 
 
 class NodeEncoding(nn.Module):
-    """Adds a code of each node's place to its field.
+    """Adds a code of each node's place to its field; on a two-sided graph, to that of the receivers.
 
     Args:
         channels: of the field.

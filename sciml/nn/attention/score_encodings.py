@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sciml.nn.attention.fields import distances, read, vectors
+from sciml.nn.attention.fields import check_one_set, distances, read, vectors
 from sciml.nn.message_passing import Edges
 from sciml.nn.mlp import mlp
 from sciml.nn.radial import gaussians
@@ -218,6 +218,7 @@ class SpectralBias(ScoreBias):
     def forward(self, edges: Edges, query: Queries) -> Scores:
         """Return the entry of each edge."""
         graph = edges.graph
+        check_one_set(graph, type(self).__name__)
         mode = read(graph, "nodes", "modes", type(self).__name__)
         eigenvalue = read(graph, "globals", "eigenvalues", type(self).__name__)
         gain = self.function(eigenvalue[..., None])  # graphs modes heads
