@@ -183,7 +183,11 @@ def test_functional_derivatives():
     layer, graph = attention(4, 2), complete_graph(draw(1, 3, 4))
     loss = lambda x: layer(graph.with_nodes(x=x)).nodes["x"].square().sum()
     x = graph.nodes["x"].clone().requires_grad_()
-    torch.testing.assert_close(torch.func.grad(loss)(graph.nodes["x"]), torch.autograd.grad(loss(x), x)[0])
+    (slope,) = torch.autograd.grad(loss(x), x)
+    torch.testing.assert_close(torch.func.grad(loss)(graph.nodes["x"]), slope)
+    along = draw(3, 4, seed=1)
+    _, change = torch.func.jvp(loss, (graph.nodes["x"],), (along,))
+    torch.testing.assert_close(change, (slope * along).sum())
 
 
 def test_compiled():

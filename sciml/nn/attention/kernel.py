@@ -25,12 +25,12 @@ def attend(query: Query, key: Key, value: Value, mask: Mask | None = None) -> Va
     """
     if mask is not None and mask.is_floating_point():
         mask = mask.to(query.dtype)  # under autocast the encodings may be of another precision
+    if torch._C._are_functorch_transforms_active():  # torch.func knows derivatives of the formula only
+        return formula(query, key, value, mask)
     tensors = (query, key, value) if mask is None else (query, key, value, mask)
     once = torch.compiler.is_compiling()  # compiled code differentiates once, whatever is in it
     if once or not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
         return F.scaled_dot_product_attention(query, key, value, mask)
-    if torch._C._are_functorch_transforms_active():
-        return formula(query, key, value, mask)
     return _TwiceDifferentiable.apply(query, key, value, mask)
 
 
