@@ -1,6 +1,26 @@
 """Layers: the message-passing engine and its instances."""
 
 from sciml.nn.about import About
+from sciml.nn.attention import (
+    AttentionByMessages,
+    ConvolutionByAttention,
+    DistanceBias,
+    EdgeBias,
+    EquivariantAttention,
+    GraphConvolutionByMessages,
+    LabelBias,
+    LaplacianEncoding,
+    LearnedEncoding,
+    MultiHeadAttention,
+    OffsetBias,
+    QuadraticBias,
+    Rotary,
+    SinusoidalEncoding,
+    SpectralBias,
+    TransformerBlock,
+    WalkEncoding,
+    as_attention,
+)
 from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
 from sciml.nn.edge_mlp import EdgeMLP
 from sciml.nn.groups import (
@@ -19,24 +39,7 @@ from sciml.nn.mlp import mlp
 __all__ = [
     "About",
     "ArrowReadout",
-    "EdgeMLP",
-    "Edges",
-    "FormulaScalar",
-    "FreeForce",
-    "GlobalPooling",
-    "GridConvolution",
-    "GridPooling",
-    "GroupConvolution",
-    "GroupPooling",
-    "LiftingConvolution",
-    "MessagePassing",
-    "NormNonlinearity",
-    "OnField",
-    "OrientedPooling",
-    "PairScalar",
-    "RadialForce",
-    "mlp",
-    "recording",
-    "segment_reduce",
-    "segment_softmax",
-]
+    "AttentionByMessages",
+    "ConvolutionByAttention",
+    "DistanceBias",
+    "EdgeBias",
