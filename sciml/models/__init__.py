@@ -3,5 +3,6 @@
 from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.models.residue_network import ResidueNetwork
 
-__all__ = ["GraphTransformer", "ImageNetwork", "InteractionNetwork"]
+__all__ = ["GraphTransformer", "ImageNetwork", "InteractionNetwork", "ResidueNetwork"]

@@ -1,5 +1,5 @@
 """Every layer and model with an example: what the contract is tried on. A new one costs one line."""
 
-from cases import attention, general, grids, groups, particles
+from cases import attention, general, grids, groups, particles, residue
 
-CASES = [*particles.CASES, *general.CASES, *grids.CASES, *groups.CASES, *attention.CASES]
+CASES = [*particles.CASES, *general.CASES, *grids.CASES, *groups.CASES, *attention.CASES, *residue.CASES]
