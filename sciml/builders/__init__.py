@@ -2,15 +2,19 @@
 
 from typing import TYPE_CHECKING, Any
 
+from sciml.builders.complete import complete_graph
 from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
 from sciml.builders.residue import residue_graph, residue_graphs
 from sciml.builders.sequence import sequence_graph
+from sciml.builders.structure import all_pairs, with_modes, with_walks
 
 if TYPE_CHECKING:
     from sciml.builders.molecule import molecule_graph
 
 __all__ = [
+    "all_pairs",
+    "complete_graph",
     "grid_graph",
     "grid_values",
     "molecule_graph",
@@ -18,6 +22,8 @@ __all__ = [
     "residue_graph",
     "residue_graphs",
     "sequence_graph",
+    "with_modes",
+    "with_walks",
 ]
 
 

@@ -2,17 +2,21 @@
 
 from sciml.models.collaborative_filter import CollaborativeFilter
 from sciml.models.drug_target import DrugTarget, PairGraphs
+from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.models.molecule_encoder import MoleculeEncoder
+from sciml.models.residue_network import ResidueNetwork
 from sciml.models.sequence_encoder import SequenceEncoder
 
 __all__ = [
     "CollaborativeFilter",
     "DrugTarget",
+    "GraphTransformer",
     "ImageNetwork",
     "InteractionNetwork",
     "MoleculeEncoder",
     "PairGraphs",
+    "ResidueNetwork",
     "SequenceEncoder",
 ]

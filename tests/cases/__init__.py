@@ -1,5 +1,13 @@
 """Every layer and model with an example: what the contract is tried on. A new one costs one line."""
 
-from cases import general, grids, groups, particles, twosided
+from cases import attention, general, grids, groups, particles, residue, twosided
 
-CASES = [*particles.CASES, *general.CASES, *grids.CASES, *groups.CASES, *twosided.CASES]
+CASES = [
+    *particles.CASES,
+    *general.CASES,
+    *grids.CASES,
+    *groups.CASES,
+    *attention.CASES,
+    *twosided.CASES,
+    *residue.CASES,
+]

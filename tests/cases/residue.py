@@ -1,0 +1,117 @@
+"""Layers and models of residues."""
+
+import torch
+from contract import Case
+
+from sciml.builders.residue import SECONDARY, TYPES
+from sciml.builders.residue.build import SPECS
+from sciml.graph import Graph, batch
+from sciml.models import ResidueNetwork
+from sciml.nn.residue import (
+    GVPConvolution,
+    InvariantPointAttention,
+    PointAttentionBlock,
+    RelationalBlock,
+    RelationalConvolution,
+    ResidueInputs,
+)
+
+
+def residues(*sizes, seed=0, reach=9.0):
+    """Graphs of two random chains with the fields of `residue_graph`; the last residue has no frame."""
+    random = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
+    return batch([_residues(n, draw, random, reach) for n in sizes])
+
+
+def _residues(n, draw, random, reach):
+    step = torch.nn.functional.normalize(draw(n, 3), dim=1)
+    pos = 3.8 * (step + 0.3).cumsum(0)
+    frame = torch.linalg.qr(draw(n, 3, 3))[0]
+    frame[:, 2] *= torch.linalg.det(frame)[:, None]  # right-handed
+    there = torch.arange(n) < n - 1
+    chain = (torch.arange(n) >= n // 2).long()
+    place = torch.arange(n) - n // 2 * chain
+    near = (torch.cdist(pos, pos) < reach) & ~torch.eye(n, dtype=torch.bool)
+    same = chain[:, None] == chain
+    along = same & ((place[:, None] - place).abs() == 1)
+    sender, receiver = (near | along).nonzero().T
+    kind = torch.stack([near, near & (torch.rand(n, n, generator=random) < 0.5), along], dim=-1)
+    torsions = torch.rand(n, 7, generator=random) < 0.7
+    nodes = {
+        "pos": pos,
+        "cb": pos + draw(n, 3),
+        "frame": (frame * there[:, None, None]).flatten(1),
+        "frame_mask": there,
+        "type": torch.randint(len(TYPES), (n,), generator=random),
+        "secondary": torch.randint(len(SECONDARY), (n,), generator=random),
+        "torsion": draw(n, 7) * torsions,
+        "torsion_mask": torsions,
+        "exposure": torch.rand(n, generator=random, dtype=torch.float64),
+        "chain": chain,
+        "place": place,
+    }
+    separation = torch.where(same, place[:, None] - place, 0).T[sender, receiver]
+    edges = {
+        "kind": kind[sender, receiver],
+        "same_chain": same[sender, receiver],
+        "separation": separation,
+    }
+    specs = {key: spec for key, spec in SPECS.items() if key[1] in nodes or key[1] in edges}
+    return Graph.create(torch.stack([sender, receiver]), nodes, edges, specs=specs)
+
+
+EVERYTHING = ("place", "type", "frame", "cb", "torsion", "secondary", "exposure")
+RESIDUES = residues(7, 5)
+SMALL = {"channels": 8, "vectors": 3, "edge_channels": 5}
+
+
+def features(**options):
+    """What layers read, made by the inputs that the network itself takes."""
+    torch.manual_seed(1)
+    inputs = ResidueInputs(EVERYTHING, 6, 3, 5, types=len(TYPES), **options).double()
+    return inputs(RESIDUES).detach()
+
+
+def network(kind, **options):
+    heads = {"heads": {"exposure": 1, "secondary": 3}, "graph_heads": {"stability": 1}}
+    return lambda: ResidueNetwork(**heads | {"kind": kind, "layers": 2} | SMALL | options)
+
+
+CASES = [
+    Case("residue inputs", lambda: ResidueInputs(EVERYTHING, 6, 3, 5, types=len(TYPES)), RESIDUES),
+    Case(
+        "residue inputs, reflections",
+        lambda: ResidueInputs(EVERYTHING, 6, 3, 5, types=len(TYPES), reflections=True),
+        RESIDUES,
+    ),
+    Case("GVP convolution", lambda: GVPConvolution(6, 3, 5), features()),
+    Case(
+        "GVP convolution, reflections",
+        lambda: GVPConvolution(6, 3, 5, depth=1, reflections=True),
+        features(reflections=True),
+    ),
+    Case(
+        "invariant point attention",
+        lambda: InvariantPointAttention(6, 5, heads=2, width=3, points=2, value_points=2),
+        features(),
+    ),
+    Case("point attention block", lambda: PointAttentionBlock(6, 5, heads=2, points=2), features()),
+    Case("relational convolution", lambda: RelationalConvolution(6, 4, relations=5), features()),
+    Case(
+        "relational convolution, bases and edges",
+        lambda: RelationalConvolution(6, relations=5, bases=2, edge_channels=5),
+        features(),
+    ),
+    Case("relational block", lambda: RelationalBlock(6, 5, 5), features()),
+    Case("residue network, GVP", network("gvp", vector_heads=("shift",)), RESIDUES),
+    Case("residue network, CA trace", network("gvp", inputs=("place",)), RESIDUES),
+    Case(
+        "residue network, GVP, reflections",
+        network("gvp", inputs=EVERYTHING, reflections=True, edge_heads={"contact": 1}),
+        RESIDUES,
+    ),
+    Case("residue network, IPA", network("ipa", vector_heads=("shift",)), RESIDUES),
+    Case("residue network, relational", network("relational", edge_heads={"contact": 2}), RESIDUES),
+    Case("residue network, relational, trace", network("relational", inputs=("place", "type")), RESIDUES),
+]
