@@ -1,4 +1,4 @@
-"""Train a network: python scripts/train.py experiment=NAME, as orbits or digits_rotated."""
+"""Train a network: python scripts/train.py experiment=NAME, as orbits, digits_rotated or residues."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from drug_target import drug_target
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from recommend import recommend
+from residues import residues
 
 from sciml.datasets import load_trajectories
 from sciml.datasets.trajectories import Trajectories
@@ -123,6 +124,7 @@ def run(config: DictConfig) -> Path:
         "classification": classify,
         "drug_target": drug_target,
         "recommend": recommend,
+        "residues": residues,
     }
     roads[config.task.get("kind", "dynamics")](config, run_dir)
     return run_dir
