@@ -26,6 +26,7 @@ LARGE = 400_000  # bytes; smaller mmCIF files are read by gemmi as fast as by th
 LONGEST_NAME = 7  # characters that gemmi's flat table holds of a name
 MMCIF_SUFFIXES = (".cif", ".mmcif")
 SUFFIXES = (".pdb", ".ent", *MMCIF_SUFFIXES)
+_OLD_PDB = re.compile(rb"HEADER.{66}\w{4} +\d+ *\r?\n")  # of before 1996: lines are numbered from column 73
 _PREDICTED = re.compile(r"alphafold|esmfold|rosettafold|openfold|colabfold|\bboltz\b|\bchai-1\b", re.I)
 
 
@@ -147,11 +148,11 @@ def _parse(path: Path) -> Table:
             found = read_aligned(content) if len(content) > LARGE else None
             if found is not None:
                 return Table(**found)
-        structure = gemmi.read_structure(
-            os.fspath(path),
-            format=gemmi.CoorFormat.Unknown if stem.endswith(SUFFIXES) else gemmi.CoorFormat.Detect,
-            save_doc=document,
-        )
+        kind = gemmi.CoorFormat.Unknown if stem.endswith(SUFFIXES) else gemmi.CoorFormat.Detect
+        if _OLD_PDB.match(_head(path)):
+            structure = gemmi.read_pdb(os.fspath(path), max_line_length=72)
+        else:
+            structure = gemmi.read_structure(os.fspath(path), format=kind, save_doc=document)
     except (ValueError, RuntimeError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read as PDB or mmCIF: {error}{_looks_like(path)}") from error
     if not len(structure) or not structure[0].count_atom_sites():
@@ -165,12 +166,17 @@ def _content(path: Path) -> bytes:
     return gzip.decompress(content) if path.suffix == ".gz" else content
 
 
+def _head(path: Path) -> bytes:
+    """Return the beginning of a file, unpacked."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        return file.read(400)
+
+
 def _looks_like(path: Path) -> str:
     """Say what a file that is no structure seems to be."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            head = file.read(400)
-    except (OSError, EOFError):
+        head = _head(path)
+    except (OSError, EOFError, zlib.error):
         return f" (it is {path.stat().st_size} bytes long and cannot be unpacked)"
     start = head.lstrip()[:40].decode("utf-8", "replace").splitlines()
     if not head.strip():
