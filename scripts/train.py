@@ -126,7 +126,10 @@ def run(config: DictConfig) -> Path:
         "recommend": recommend,
         "residues": residues,
     }
-    roads[config.task.get("kind", "dynamics")](config, run_dir)
+    kind = config.task.get("kind", "dynamics")
+    if kind not in roads:
+        raise RunError(f"A task of kind {kind} trains no network: run scripts/discover.py instead.")
+    roads[kind](config, run_dir)
     return run_dir
 
 

@@ -71,7 +71,7 @@ def residue_data(
         path, identity=identity, strict=strict, cache=cache, **wanted.shows.options
     )
     structures, left_out = with_targets(structures, wanted)
-    numbers = assign_folds(structures.family, structures.graphs.node_counts.numpy(), folds, seed)
+    numbers = assign_folds(structures.family, np.ones(len(structures)), folds, seed)
     held = [(fold + 1) % folds] if validation else []
     if validation and folds < 3:
         raise ValueError("Validation takes a fold of its own: at least 3 folds (data.folds=3).")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,8 +77,8 @@ def fit_form(
         observed, possible: counts in strata.
         start: first values of the hidden properties.
     """
-    template, values = parameters(form.expression)
-    names = [str(symbol) for symbol in values]
+    template, values = tied(form.expression)
+    names = list(values)
     function = _compiled(template, names, form.hidden)
     x = np.concatenate([list(values.values()), *(start[name] for name in form.hidden)]).astype(float)
     if not len(x):
@@ -107,6 +107,26 @@ def fit_form(
     value = function(x[:count], np.array(list(hidden.values())))
     constant = -float(np.average(value, weights=chance))
     return Fitted(form, dict(zip(names, map(float, x[:count]))), hidden, energy, constant)
+
+
+def tied(expression: sympy.Expr) -> tuple[sympy.Expr, dict[str, float]]:
+    """Replace the numbers of a formula by symbols, equal numbers by one: both ends of an edge are alike."""
+    template, values = parameters(expression)
+    kept: dict[sympy.Symbol, float] = {}
+    same = {}
+    for symbol, value in values.items():
+        alike = [s for s, other in kept.items() if abs(value - other) <= 1e-9 * abs(other)]
+        if alike:
+            same[symbol] = alike[0]
+        else:
+            kept[symbol] = value
+    return template.xreplace(same), {str(symbol): value for symbol, value in kept.items()}
+
+
+def evaluated(form: Form, hidden: Mapping[str, Float[np.ndarray, "20"]]) -> Float[np.ndarray, "210"] | None:
+    """Return what a form without numbers gives for these hidden values; None if it has numbers."""
+    template, values = tied(form.expression)
+    return None if values else _compiled(template, [], form.hidden)(np.zeros(0), np.array([*hidden.values()]))
 
 
 def held_out(

@@ -1,4 +1,4 @@
-"""From contact counts to a formula in one hidden property of each residue type (or two)."""
+"""From contact counts to a formula in hidden properties of the residue types."""
 
 from __future__ import annotations
 
@@ -10,19 +10,29 @@ import numpy as np
 import sympy
 from jaxtyping import Float
 
-from sciml.distill.contacts.compare import Comparison, attraction, compare, compare_hidden, without_one_body
+from sciml.distill.contacts.compare import Comparison, compare, compare_hidden
 from sciml.distill.contacts.counts import TYPES, ContactCounts, I, J
 from sciml.distill.contacts.energies import ContactEnergies, contact_energies
-from sciml.distill.contacts.forms import Fitted, Form, fit_form, held_out
-from sciml.distill.expression import complexity, parameters
+from sciml.distill.contacts.forms import Fitted, Form, evaluated, fit_form, held_out, tied
+from sciml.distill.contacts.gauge import (
+    ONE_BODY,
+    bilinear,
+    canonical,
+    ends,
+    extended,
+    settled,
+    signs_of,
+    start_of,
+)
+from sciml.distill.expression import complexity
 from sciml.distill.law import Constant, Law
 from sciml.distill.search import search
 from sciml.distill.select import free_coefficients
 
 log = logging.getLogger(__name__)
 
-Q = sympy.symbols("q_i q_j")
-Z = sympy.symbols("z_i z_j")
+Q = ends("q")
+EXTRA = 2.0  # standard errors by which a term more must be better: each brings 20 numbers
 REFITS = 40  # of the bootstrap of hidden values, each a fit
 MOST = 4  # formulas of the front that are fitted to the counts
 
@@ -55,7 +65,7 @@ class ContactLaw:
 
     Attributes:
         energies: of pairs of types, with errors.
-        law: the formula, in ``q_i``, ``q_j`` (and ``z_i``, ``z_j``).
+        law: the formula, in ``q_i``, ``q_j`` and further properties.
         fitted: its constants and the hidden property of each type.
         draws: (draws, 20) hidden values of the bootstrap over families, by property.
         trials: all forms that were tried, simplest first.
@@ -90,17 +100,17 @@ def distill_contacts(
     seed: int = 0,
     backend: str = "structured",
 ) -> ContactLaw:
-    """Infer pair energies, find the formula and the hidden property behind them, and compare.
+    """Infer pair energies, find the formula and the hidden properties behind them, and compare.
 
     1. Pair energies by maximum likelihood (`contact_energies`).
     2. A first hidden property: q of the best q_a + q_b.
     3. Symbolic search for e_ij = f(q_i, q_j) on it (`sciml.distill.search`). Formulas that change when both
-       ends change places are dropped, and numbers are freed.
-    4. Each is fitted to the counts, together with a q of its own, and judged on families kept back. The
-       simplest one within a standard error of the best is the law. The same with a second property,
-       + z_i z_j or − z_i z_j, is taken if it is better by more than a standard error.
-
-    The q of one formula is fixed up to what the formula forgives: its sign and scale, and a monotone map.
+       ends change places are dropped, numbers are freed, and what q can hold goes into q.
+    4. Each is fitted to the counts, together with hidden values of its own, and judged on families kept back.
+       The simplest one within a standard error of the best stays.
+    5. Terms are added, one-body or a product of a further property (`sciml.distill.contacts.gauge`), while
+       each is better by more than two standard errors. Of equally good ones the one-body term goes first:
+       its values are unique.
 
     Args:
         counts: of contacts.
@@ -114,29 +124,32 @@ def distill_contacts(
         ValueError: fewer families than folds.
     """
     energies = contact_energies(counts, draws, seed)
-    start = _start(energies)
     observed, possible = counts.weighted()
-    additive = fit_form(Form("additive", Q[0] + Q[1]), observed, possible, start)
-    found = _searched(energies, additive.hidden["q"], seconds, seed, backend)
-    forms = [Form("none", sympy.Integer(0), ()), Form("additive", Q[0] + Q[1]), *found]
-    trials = [_tried(form, counts, start | additive.hidden, folds, seed) for form in _distinct(forms)]
+    one_body = bilinear(True, ())
+    h = fit_form(one_body, observed, possible, start_of(one_body, energies.energy)).hidden[ONE_BODY]
+    found = _searched(energies, h, seconds, seed, backend)
+    forms = [Form("none", sympy.Integer(0), ()), one_body, *found]
+    judge = lambda form: _judged(form, counts, energies, h, folds, seed)
+    trials = [judge(form) for form in _distinct(forms)]
     best = _simplest_good(trials)
-    if best.form.hidden:
-        twofold = [_tried(f, counts, start | additive.hidden, folds, seed) for f in _with_second(best.form)]
-        trials += twofold
-        second = min(twofold, key=lambda t: t.mean)
-        best = second if _better(second, best) else best
-    trials = sorted((replace(t, chosen=t is best) for t in trials), key=lambda t: (t.complexity, t.mean))
-    fitted = _oriented(fit_form(best.form, observed, possible, start | additive.hidden), energies)
+    while more := [judge(form) for form in extended(best.form) if not _tried(form, trials)]:
+        trials += more
+        candidate = _clearest(more)  # one for each test: of several, some would pass by luck
+        if not _better(candidate, best, EXTRA):
+            break
+        best = candidate
+    start = _start(best.form, energies, h)
+    fitted = fit_form(best.form, observed, possible, start)
+    fitted = _with_hidden(fitted, settled(best.form, fitted.hidden, start))
     drawn = _drawn(best.form, counts, fitted, min(draws, REFITS), seed)
-    weight = counts.weighted()[0].sum()
-    floor = float(len(I) * folds / weight) if weight else float("nan")
+    floor = float(len(I) * folds / observed.sum())
+    ordered = sorted((replace(t, chosen=t is best) for t in trials), key=lambda t: (t.complexity, t.mean))
     return ContactLaw(
         energies=energies,
-        law=_law(best, trials, fitted, floor),
+        law=_law(best, ordered, fitted, floor),
         fitted=fitted,
         draws=drawn,
-        trials=tuple(trials),
+        trials=tuple(ordered),
         floor=floor,
         comparisons=(*compare(energies), *compare_hidden(fitted.hidden, drawn)),
         contacts=counts.contacts,
@@ -148,17 +161,10 @@ def distill_contacts(
 # -------------------------------------------------------------------- details
 
 
-def _start(energies: ContactEnergies) -> dict[str, np.ndarray]:
-    h = -attraction(energies.energy)
-    values, vectors = np.linalg.eigh(without_one_body(energies.energy))
-    which = np.abs(values).argmax()
-    return {"q": h - h.mean() / 2, "z": vectors[:, which] * np.sqrt(abs(values[which]))}
-
-
 def _searched(
     energies: ContactEnergies, q: np.ndarray, seconds: float, seed: int, backend: str
 ) -> list[Form]:
-    """Formulas of the front that treat both ends alike, with free numbers."""
+    """Formulas of the front that treat both ends alike, with free numbers and without their constant."""
     i, j = np.concatenate([I, J]), np.concatenate([J, I])
     y, error = energies.energy[i, j], np.maximum(energies.error[i, j], 1e-3)
     weights = error**-2.0
@@ -176,33 +182,33 @@ def _searched(
     forms = []
     for candidate in sorted(front, key=front.length):
         formula = candidate.expression
-        fair = sympy.simplify(formula - formula.xreplace(swap)) == 0
-        if fair and formula.free_symbols:
+        if formula.free_symbols and sympy.simplify(formula - formula.xreplace(swap)) == 0:
             variable = free_coefficients(formula).as_independent(*Q, as_Add=True)[1]
-            forms.append(Form("searched", _absorbed(variable)))
+            forms.append(canonical(variable) or Form("searched", variable))
     return forms[:MOST]
-
-
-def _absorbed(formula: sympy.Expr) -> sympy.Expr:
-    """Let q take a factor that it can hold: c (q_i + q_j) becomes q_i + q_j, and c q_i q_j becomes ± q_i q_j."""
-    for whole in (Q[0] + Q[1], Q[0] * Q[1]):
-        ratio = sympy.simplify(formula / whole)
-        if not ratio.free_symbols:
-            return whole if whole.is_Add or ratio > 0 else -whole
-    return formula
 
 
 def _distinct(forms: list[Form]) -> list[Form]:
     """Forms that are not the same but for their numbers."""
     seen: dict[tuple, Form] = {}
     for form in forms:
-        seen.setdefault((parameters(form.expression)[0], form.hidden), form)
+        seen.setdefault((tied(form.expression)[0], form.hidden), form)
     return list(seen.values())
 
 
-def _tried(form: Form, counts: ContactCounts, start: dict, folds: int, seed: int) -> Trial:
-    size = complexity(parameters(form.expression)[0]) + 3 * len(form.hidden)
-    return Trial(form, size, held_out(form, counts, start, folds, seed))
+def _tried(form: Form, trials: list[Trial]) -> bool:
+    return any(trial.form.expression == form.expression for trial in trials)
+
+
+def _start(form: Form, energies: ContactEnergies, h: np.ndarray) -> dict[str, np.ndarray]:
+    return start_of(form, energies.energy) if signs_of(form) is not None else dict.fromkeys(form.hidden, h)
+
+
+def _judged(
+    form: Form, counts: ContactCounts, energies: ContactEnergies, h: np.ndarray, folds: int, seed: int
+) -> Trial:
+    size = complexity(tied(form.expression)[0]) + 3 * len(form.hidden)
+    return Trial(form, size, held_out(form, counts, _start(form, energies, h), folds, seed))
 
 
 def _simplest_good(trials: list[Trial]) -> Trial:
@@ -212,47 +218,43 @@ def _simplest_good(trials: list[Trial]) -> Trial:
     return min(good, key=lambda t: (t.complexity, t.mean))
 
 
-def _better(a: Trial, b: Trial) -> bool:
-    """Whether a is better than b by more than a standard error of the difference, fold by fold."""
+def _better(a: Trial, b: Trial, errors: float = 1.0) -> bool:
+    """Whether a is better than b by more than so many standard errors of the difference, fold by fold."""
     gain = b.deviance - a.deviance
-    return a is not b and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+    return a is not b and gain.mean() > errors * gain.std(ddof=1) / np.sqrt(len(gain))
 
 
-def _with_second(form: Form) -> list[Form]:
-    """The form and a product of a second property: what any symmetric rest begins with, by eigenvalues."""
-    both = [form.expression + sign * Z[0] * Z[1] for sign in (1, -1)]
-    return [Form("two properties", expression, (*form.hidden, "z")) for expression in both]
+def _clearest(trials: list[Trial]) -> Trial:
+    """The best trial, or one with a one-body term that is not clearly worse."""
+    best = min(trials, key=lambda t: t.mean)
+    unique = [t for t in trials if ONE_BODY in t.form.hidden and not _better(best, t)]
+    return min(unique or [best], key=lambda t: t.mean)
 
 
-def _oriented(fitted: Fitted, energies: ContactEnergies) -> Fitted:
-    """Turn q round where that gives the same energies, so that it is large for types that attract."""
-    hidden = dict(fitted.hidden)
-    for name, values in hidden.items():
-        pair = sympy.symbols(f"{name}_i {name}_j")
-        turned = fitted.form.expression.xreplace({s: -s for s in pair})
-        even = sympy.simplify(turned - fitted.form.expression) == 0
-        if even and np.corrcoef(values, attraction(energies.energy))[0, 1] < 0:
-            hidden[name] = -values
-    return replace(fitted, hidden=hidden)
+def _with_hidden(fitted: Fitted, hidden: dict[str, np.ndarray]) -> Fitted:
+    """The same energies in other hidden values, and the constant that goes with them."""
+    value = evaluated(fitted.form, hidden)
+    constant = 0.0 if value is None else float(np.mean(fitted.energy - value))
+    return replace(fitted, hidden=hidden, constant=fitted.constant if value is None else constant)
 
 
 def _drawn(
     form: Form, counts: ContactCounts, fitted: Fitted, draws: int, seed: int
 ) -> dict[str, Float[np.ndarray, "draws 20"]]:
-    """Hidden values refitted to families drawn with replacement, turned to the sign of the estimate."""
+    """Hidden values refitted to families drawn with replacement."""
     rng = np.random.default_rng(seed)
     names, which = np.unique(counts.family, return_inverse=True)
     samples: dict[str, list[np.ndarray]] = {name: [] for name in form.hidden}
     for _ in range(draws):
         times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
         one = fit_form(form, *counts.weighted(counts.weight * times[which]), fitted.hidden)
-        for name, values in one.hidden.items():
-            samples[name].append(values * np.sign(values @ fitted.hidden[name]))
+        for name, values in settled(form, one.hidden, fitted.hidden).items():
+            samples[name].append(values)
     return {name: np.array(values).reshape(-1, TYPES) for name, values in samples.items()}
 
 
 def _law(best: Trial, trials: list[Trial], fitted: Fitted, floor: float) -> Law:
-    template, _ = parameters(best.form.expression)
+    template, _ = tied(best.form.expression)
     nothing = next(t for t in trials if not t.form.hidden)
     explained = 1 - (best.mean - floor) / (nothing.mean - floor) if nothing.mean > floor else 0.0
     stated = (
@@ -278,13 +280,17 @@ def _law(best: Trial, trials: list[Trial], fitted: Fitted, floor: float) -> Law:
 
 
 def _provenance(form: Form) -> dict[str, Any]:
-    text = str(form.expression)
-    freedom = ["the sign of each hidden property that stands in a product"]
-    if "q_i*q_j" in text and "z_i*z_j" in text:
-        freedom.append("a hyperbolic rotation of q into z, which leaves the difference of their products")
+    signs = signs_of(form)
+    free = ["the sign of each hidden property that stands in a product"] if signs else []
+    if signs and ONE_BODY in form.hidden:
+        free.append("the zero of properties in products, taken as their mean over the 20 types")
+    if signs and len(signs) > 1:
+        free.append("how properties in products mix: they are eigenvectors, orthogonal over the 20 types")
+    if signs is None:
+        free = ["hidden values but for a change that the formula's numbers make up for"]
     return {
         "unit": "kT, by Boltzmann's law",
         "zero": "e_0 makes the average pair zero",
         "reference_state": "random pairs of the same structure and separation along the chain",
-        "free": freedom,
+        "free": free,
     }
