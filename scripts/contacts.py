@@ -1,4 +1,4 @@
-"""What scripts/discover.py does for residue contacts: energies, the hidden properties behind them, a report."""
+"""What scripts/discover.py does for residue contacts: energies, hidden properties, a report."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def show(found: ContactLaw, report: dict[str, Any], seconds: float) -> None:
         ranked = sorted(range(len(AMINO)), key=lambda k: -values[k])
         cells = (f"{AMINO[k].capitalize()} {values[k]:.2f}" + _plus_minus(errors, k) for k in ranked)
         print(f"{name}: {', '.join(cells)}")
-    table = Table("inferred", "published", "numbers", "Spearman ρ", "95 %")
+    table = Table("inferred", "published", "measure", "numbers", "ρ", "95 %")
     for one in found.comparisons:
-        cells = (str(one.number), f"{one.rho:.2f}", f"{one.low:.2f} to {one.high:.2f}")
+        cells = (one.measure, str(one.number), f"{one.rho:.2f}", f"{one.low:.2f} to {one.high:.2f}")
         table.add_row(one.what, one.reference, *cells)
     Console().print(table)
     print(f"{found.contacts} contacts, {found.structures} structures, {seconds:.0f} s")

@@ -108,9 +108,7 @@ def _judge(config: DictConfig, data: ResidueData, model: ResiduePredictor) -> di
 def _joined(parts: list[dict[str, Answers]], who: str) -> Answers:
     """Answers of all folds, each structure once; numbers are centred on their own fold's mean."""
     shift = np.cumsum([0, *(part[who].owner.max(initial=-1) + 1 for part in parts)])
-    columns = [
-        np.concatenate([getattr(part[who], name) for part in parts]) for name in ("predicted", "true")
-    ]
+    columns = [np.concatenate([getattr(part[who], name) for part in parts]) for name in ("predicted", "true")]
     owner = np.concatenate([part[who].owner + by for part, by in zip(parts, shift)])
     centre = float(np.mean([part[who].centre for part in parts]))
     return Answers(*columns, owner, centre)
@@ -159,7 +157,9 @@ def _write_left_out(directory: Path, data: ResidueData) -> None:
 
 def show(task: ResidueTask, metrics: dict[str, Any]) -> None:
     """Print the network beside the baselines, and by how much it is better."""
-    table = Table("", *(f"{s.name}{f' [{u}]' if (u := units(task)[s.name]) else ''}" for s in SCORES[task.kind]))
+    table = Table(
+        "", *(f"{s.name}{f' [{u}]' if (u := units(task)[s.name]) else ''}" for s in SCORES[task.kind])
+    )
     for who, prefix in zip(WHO, ("test/", "test/linear_", "test/mean_")):
         cells = (f"{metrics[prefix + s.name]:.3f}" for s in SCORES[task.kind])
         table.add_row(who, *cells)

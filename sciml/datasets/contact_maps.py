@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from sciml.builders.residue import AMINO
-from sciml.graph import Graph, Spec, batch
+from sciml.graph import Graph, Place, Spec, batch
 
 FAR = 6  # places along the chain from which on a contact is one of the fold, and may be hidden
 PAIR = (
@@ -19,9 +19,7 @@ PAIR = (
 """What a pair of residues is told by the contacts that are not hidden, in the order of ``edges["pair"]``."""
 
 
-def hide_contacts(
-    graph: Graph, share: float = 0.5, seed: int = 0, negatives: float | None = None
-) -> Graph:
+def hide_contacts(graph: Graph, share: float = 0.5, seed: int = 0, negatives: float | None = None) -> Graph:
     """Hide contacts of each structure, and ask for them among pairs of residues that are not in contact.
 
     Contacts of residues of one chain at least `FAR` places apart may be hidden. Candidates are these and the
@@ -43,7 +41,9 @@ def hide_contacts(
 
 
 def pair_features(
-    contact: Bool[np.ndarray, "n n"], separation: Int[np.ndarray, "n n"], i: Int[np.ndarray, "pairs"],
+    contact: Bool[np.ndarray, "n n"],
+    separation: Int[np.ndarray, "n n"],
+    i: Int[np.ndarray, "pairs"],
     j: Int[np.ndarray, "pairs"],
 ) -> Float[np.ndarray, "pairs features"]:
     """Return what shown contacts say of pairs, the same for (i, j) and (j, i); see `PAIR`.
@@ -121,7 +121,7 @@ def _hide(graph: Graph, share: float, negatives: float | None, rng: np.random.Ge
         "label": torch.from_numpy(np.concatenate([np.zeros(shown, bool), np.arange(count) < len(hidden)])),
     }
     nodes = {name: graph.nodes[name] for name in ("type", "chain", "place")}
-    types = {("nodes", "type"): graph.spec("nodes", "type")}
+    types: dict[tuple[Place, str], Spec] = {("nodes", "type"): graph.spec("nodes", "type")}
     return Graph.create(torch.from_numpy(ends), nodes, edges, specs=types)
 
 
@@ -148,7 +148,7 @@ def _shaken(graph: Graph, noise: float, rng: np.random.Generator, cutoff: float)
     }
     nodes = {name: graph.nodes[name] for name in ("type", "chain", "place", "target_mask")}
     nodes |= {"pos": pos, "target": -shift}
-    specs = {
+    specs: dict[tuple[Place, str], Spec] = {
         ("nodes", "type"): graph.spec("nodes", "type"),
         ("nodes", "target"): Spec("1o", "angstrom"),
         ("nodes", "pos"): graph.spec("nodes", "pos"),

@@ -63,7 +63,7 @@ def identities(query: str, targets: Sequence[str]) -> Float[np.ndarray, "targets
     result = np.zeros(len(targets))
     order = np.argsort([len(t) for t in targets], kind="stable")  # of like length, to pad little
     for chosen in np.array_split(order, max(1, -(-len(order) // BLOCK))):
-        result[chosen] = _aligned(query, [targets[k] for k in chosen])
+        result[chosen] = _aligned(query, [targets[int(k)] for k in chosen])
     return result
 
 
@@ -85,8 +85,9 @@ def families(structures: Sequence[Sequence[str]], threshold: float = 0.3) -> Int
     families are closed: relatives of relatives belong to it. So no chain of one family has a relative in
     another, whatever the order, which greedy clustering does not promise.
 
-    Nucleic chains, in small letters, are not looked at. Up to `MANY` different sequences all pairs are aligned; beyond, those that share more triplets of residues
-    than chance would have it, a filter that may miss remote relatives.
+    Nucleic chains, in small letters, are not looked at. Up to `MANY` different sequences all pairs are
+    aligned; beyond, those that share more triplets of residues than chance would have it, a filter that may
+    miss remote relatives.
 
     Raises:
         ValueError: a threshold that is no share.
@@ -172,7 +173,7 @@ def _relatives(sequences: Sequence[str], threshold: float) -> list[tuple[str, st
     found = []
     for number, query in enumerate(sequences):
         others = np.arange(number + 1, len(sequences)) if pairs is None else pairs[number]
-        longer = [sequences[other] for other in others]
+        longer = [sequences[int(other)] for other in others]
         share = identities(query, longer)
         bound = limit(np.full(len(longer), len(query)), threshold)
         found += [(query, longer[k]) for k in np.flatnonzero(share > bound)]

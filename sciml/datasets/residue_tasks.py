@@ -154,8 +154,8 @@ def b_factor(graph: Graph) -> Target:
     """
     amino = graph.nodes["type"] < len(AMINO)
     values, owner = graph.nodes["b_factor"], graph.node_graph
-    mean_of = lambda x: segment_reduce(x, owner, len(graph)) / count
     count = segment_reduce(amino.to(values.dtype), owner, len(graph)).clamp(min=1)
+    mean_of = lambda x: segment_reduce(x, owner, len(graph)) / count
     mean = mean_of(values * amino)
     variance = mean_of(((values - mean[owner]) ** 2) * amino)
     varied = (variance > 0.01) & ~graph.globals["predicted"]
@@ -178,18 +178,19 @@ TASKS = {
     task.name: task
     for task in (
         ResidueTask("exposure", "How much of each residue does water reach?", "number", "trace", exposure),
-        ResidueTask(
-            "secondary", "Helix, strand or coil?", "classes", "trace", secondary, classes=STATES
-        ),
-        ResidueTask(
-            "b_factor", "Which residues move, judged by B-factors?", "number", "trace", b_factor
-        ),
+        ResidueTask("secondary", "Helix, strand or coil?", "classes", "trace", secondary, classes=STATES),
+        ResidueTask("b_factor", "Which residues move, judged by B-factors?", "number", "trace", b_factor),
         ResidueTask(
             "type", "Which residue fits this backbone?", "classes", "backbone", residue_type, classes=AMINO
         ),
         ResidueTask("contacts", "Which contacts are hidden?", "pairs", "sequence", _none),
         ResidueTask(
-            "denoise", "Where was each CA before it was shaken?", "vectors", "noisy trace", _none, unit="angstrom"
+            "denoise",
+            "Where was each CA before it was shaken?",
+            "vectors",
+            "noisy trace",
+            _none,
+            unit="angstrom",
         ),
     )
 }

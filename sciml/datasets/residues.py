@@ -67,9 +67,7 @@ def residue_data(
     wanted = task_named(task)
     if not 0 <= fold < folds:
         raise ValueError(f"fold is {fold}; with {folds} folds it is 0 to {folds - 1}.")
-    structures = read_structures(
-        path, identity=identity, strict=strict, cache=cache, **wanted.shows.options
-    )
+    structures = read_structures(path, identity=identity, strict=strict, cache=cache, **wanted.shows.options)
     structures, left_out = with_targets(structures, wanted)
     numbers = assign_folds(structures.family, np.ones(len(structures)), folds, seed)
     held = [(fold + 1) % folds] if validation else []

@@ -90,9 +90,8 @@ def read_structures(
         name, reason = next(iter(failed.items()))
         raise ValueError(f"{len(failed)} of {len(files)} files cannot be read, {name} first: {reason}")
     if not graphs:
-        raise ValueError(
-            f"None of the {len(files)} files of {folder} could be read; the first: {next(iter(failed.values()))}"
-        )
+        first = next(iter(failed.values()))
+        raise ValueError(f"None of the {len(files)} files of {folder} could be read; the first: {first}")
     if failed:
         log.warning("%d of %d files of %s left out: %s", len(failed), len(files), folder, ", ".join(failed))
     found = tuple(_chains(graph) for graph in graphs.values())

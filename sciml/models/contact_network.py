@@ -35,9 +35,7 @@ class ContactNetwork(nn.Module):
 
     symmetry = Symmetry(("S",))
 
-    def __init__(
-        self, pair_channels: int, channels: int = 48, layers: int = 3, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, pair_channels: int, channels: int = 48, layers: int = 3, dropout: float = 0.0) -> None:
         super().__init__()
         self.embed = nn.Embedding(len(TYPES), channels)
         self.layers = nn.ModuleList(
@@ -74,6 +72,4 @@ class ContactNetwork(nn.Module):
 def _edge_features(graph: Graph, dtype: torch.dtype) -> Float[Tensor, "edges features"]:
     separation = graph.edges["separation"].clamp(-NEAR - 1, NEAR + 1)
     place = torch.where(graph.edges["same_chain"], separation, NEAR + 2) + NEAR + 1
-    return torch.cat(
-        [nn.functional.one_hot(place, _PLACES).to(dtype), graph.edges["kind"].to(dtype)], dim=1
-    )
+    return torch.cat([nn.functional.one_hot(place, _PLACES).to(dtype), graph.edges["kind"].to(dtype)], dim=1)

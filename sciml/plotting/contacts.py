@@ -19,7 +19,7 @@ COLD, HOT = "#2166ac", "#b2182b"  # of attraction and repulsion, told apart by t
 def pair_energies(
     energy: Float[np.ndarray, "types types"],
     names: Sequence[str],
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw energies of pairs of residue types as a map: blue attracts, red repels, white is the average pair.
@@ -33,13 +33,13 @@ def pair_energies(
     from matplotlib.colors import LinearSegmentedColormap
 
     ax = tidy(new_figure(5.4, 4.6).subplots()) if ax is None else ax
-    order = np.argsort(energy.mean(axis=1)) if order is None else np.asarray(order)
+    rows = np.argsort(energy.mean(axis=1)) if order is None else np.asarray(order)
     largest = float(np.abs(energy).max()) or 1.0
     colors = LinearSegmentedColormap.from_list("attraction", [COLD, "#ffffff", HOT])
-    shown = ax.imshow(energy[np.ix_(order, order)], cmap=colors, vmin=-largest, vmax=largest)
-    labels = [names[i] for i in order]
-    ax.set_xticks(range(len(order)), labels, rotation=90)
-    ax.set_yticks(range(len(order)), labels)
+    shown = ax.imshow(energy[np.ix_(rows, rows)], cmap=colors, vmin=-largest, vmax=largest)
+    labels = [names[int(i)] for i in rows]
+    ax.set_xticks(range(len(rows)), labels, rotation=90)
+    ax.set_yticks(range(len(rows)), labels)
     ax.tick_params(labelsize=7, length=0)
     ax.grid(visible=False)
     bar = ax.figure.colorbar(shown, ax=ax, shrink=0.85)

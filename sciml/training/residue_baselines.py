@@ -115,7 +115,7 @@ def _along_chain(shown: Graph, distance: Tensor) -> Float[Tensor, "nodes steps"]
 
 
 def _smoothing_basis(asked: Graph) -> Float[np.ndarray, "vectors nodes 3"]:
-    """Vectors of which a displacement is made: to the middle of neighbours along the chain, and of contacts."""
+    """Vectors of which a displacement is made: sums of those to neighbours in the chain, and to contacts."""
     vectors = -asked.edge_vectors()  # from the receiver to the sender
     steps, chain = asked.edges["separation"].abs(), asked.edges["kind"][:, 2]
     basis = []
@@ -126,7 +126,7 @@ def _smoothing_basis(asked: Graph) -> Float[np.ndarray, "vectors nodes 3"]:
 
 
 def _smoothed(train: Graph, test: Graph) -> Float[np.ndarray, "rows 3"]:
-    """Least squares of displacements on the basis: the same coefficients for x, y and z, so it turns along."""
+    """Least squares of displacements on the basis; one coefficient for x, y and z, so that it turns along."""
     known = train.nodes["target_mask"].numpy()
     basis = _smoothing_basis(train)[:, known]
     target = train.nodes["target"].double().numpy()[known]

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from sciml.datasets.residue_tasks import ResidueTask
 from sciml.datasets.residues import asked
 from sciml.graph import Graph
+from sciml.models.residue_predictor import ResiduePredictor
 from sciml.training.data import GraphData
 from sciml.training.fit import SupervisedTask, fit
 from sciml.training.residue_scores import Answers
 
-EVALUATED = 8  # structures at a time, where nothing is learned
+EVALUATED = 1  # structures at a time, where nothing is learned: all pairs of a large one are many
 TEST_SEED = 12345  # of contacts hidden and noise drawn where models are judged
 
 
@@ -31,7 +32,7 @@ class ResidueTraining(SupervisedTask):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: ResiduePredictor,
         steps: int,
         learning_rate: float,
         weight_decay: float,
@@ -41,6 +42,7 @@ class ResidueTraining(SupervisedTask):
         seed: int = 0,
     ) -> None:
         super().__init__(model, steps, learning_rate, weight_decay)
+        self.task, self.deviation = model.task, model.deviation
         self.noise, self.negatives, self.seed = noise, negatives, seed
 
     def loss(self, batch: Graph) -> Tensor:
@@ -52,7 +54,7 @@ class ResidueTraining(SupervisedTask):
         self.log("validation/loss", self._loss(batch, TEST_SEED), prog_bar=True, batch_size=len(batch))
 
     def _loss(self, batch: Graph, seed: int) -> Tensor:
-        task: ResidueTask = self.model.task
+        task = self.task
         if task.kind in ("pairs", "vectors"):
             batch = asked(batch.to("cpu"), task, seed, self.noise, self.negatives).to(batch.device)
         found, true = answers_of(self.model(batch), task)
@@ -60,7 +62,7 @@ class ResidueTraining(SupervisedTask):
             return nn.functional.cross_entropy(found, true)
         if task.kind == "pairs":
             return nn.functional.binary_cross_entropy_with_logits(found, true)
-        scale = self.model.deviation if task.kind == "number" else self.noise
+        scale = self.deviation if task.kind == "number" else self.noise
         return ((found - true) / scale).square().mean()
 
 
@@ -76,7 +78,7 @@ def answers_of(graph: Graph, task: ResidueTask) -> tuple[Tensor, Tensor]:
 
 
 def train_residues(
-    model: nn.Module,
+    model: ResiduePredictor,
     train: Graph,
     validation: Graph,
     run_dir: str | Path,
@@ -93,7 +95,7 @@ def train_residues(
     """Train, or go on where an earlier call in the same directory was ended.
 
     Args:
-        model: a `sciml.models.ResiduePredictor`.
+        model: for the task.
         train, validation: graphs with ``nodes["target"]`` and ``target_mask``; validation may be empty.
         run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
         epochs, batch_size, learning_rate, weight_decay: of AdamW; the batch size counts structures.
@@ -111,9 +113,9 @@ def train_residues(
 
 
 @torch.no_grad()
-def answer(model: nn.Module, graphs: Graph, *, centre: float = 0.0) -> Answers:
+def answer(model: ResiduePredictor, graphs: Graph, *, centre: float = 0.0) -> Answers:
     """Return the answers of a model to what is asked (see `sciml.datasets.residues.asked`)."""
-    task: ResidueTask = model.task
+    task = model.task
     found, true, owner = [], [], []
     model.eval()
     for start in range(0, len(graphs), EVALUATED):

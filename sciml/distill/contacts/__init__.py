@@ -1,6 +1,6 @@
 """A law from contacts: which residues attract, and which hidden property of each tells it.
 
-    graphs ─► `count_contacts` ─► `contact_energies` ─► `distill_contacts` ─► `ContactLaw`, compared, reported
+graphs ─► `count_contacts` ─► `contact_energies` ─► `distill_contacts` ─► `ContactLaw`, compared, reported
 """
 
 from sciml.distill.contacts.compare import Comparison, compare

@@ -1,4 +1,4 @@
-"""Rank correlation of what was inferred with published scales, with an interval, whatever it is."""
+"""Correlation of what was inferred with published scales, with an interval, whatever it is."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import spearmanr
 
-from sciml.distill.contacts.counts import PAIR, TYPES, I, J
+from sciml.distill.contacts.counts import FIRST, PAIR, SECOND, TYPES
 from sciml.distill.contacts.energies import ContactEnergies
 from sciml.distill.published import charges, kyte_doolittle, miyazawa_jernigan
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Spearman's rank correlation of two sets of numbers.
+    """Correlation of two sets of numbers.
 
     Attributes:
         what, reference: what is compared with what.
+        measure: "Spearman", of ranks, or "Pearson", where most of the reference's numbers are equal.
         rho: the correlation.
         low, high: 95 % interval, ρ ± 1.96 deviations of the bootstrap over families, on the scale of artanh ρ
             (Fisher 1915). Not the bootstrap's own percentiles: drawing with replacement adds noise, which
@@ -29,6 +30,7 @@ class Comparison:
 
     what: str
     reference: str
+    measure: str
     rho: float
     low: float
     high: float
@@ -38,16 +40,16 @@ class Comparison:
 def compare(energies: ContactEnergies) -> list[Comparison]:
     """Compare pair energies and attraction with Miyazawa & Jernigan 1996 and Kyte & Doolittle 1982.
 
-    The attraction of a type is minus its mean energy over the 20 types (`attraction`): positive for types that
-    touch others more often than the average. Signs are such that agreement is positive.
+    The attraction of a type is minus its mean energy over the 20 types (`attraction`): positive for types
+    that touch others more often than the average. Signs are such that agreement is positive.
     """
     mj, hydropathy = miyazawa_jernigan(), kyte_doolittle()
     pairs = "pair energies"
     chosen = {
-        (pairs, "Miyazawa-Jernigan 1996, e_ij"): (lambda e: e[I, J], mj[I, J]),
+        (pairs, "Miyazawa-Jernigan 1996, e_ij"): (lambda e: e[FIRST, SECOND], mj[FIRST, SECOND]),
         (pairs, "Miyazawa-Jernigan 1996, e_ij, one-body part taken off both"): (
-            lambda e: without_one_body(e)[I, J],
-            without_one_body(mj)[I, J],
+            lambda e: without_one_body(e)[FIRST, SECOND],
+            without_one_body(mj)[FIRST, SECOND],
         ),
         ("attraction", "Miyazawa-Jernigan 1996, minus the mean of e_ij"): (attraction, attraction(mj)),
         ("attraction", "Kyte-Doolittle 1982, hydropathy"): (attraction, hydropathy),
@@ -57,7 +59,7 @@ def compare(energies: ContactEnergies) -> list[Comparison]:
         draws = np.array([_rho(part(draw[PAIR]), published) for draw in energies.draws])
         rho = _rho(part(energies.energy), published)
         low, high = _interval(rho, draws)
-        result.append(Comparison(what, reference, rho, low, high, len(published)))
+        result.append(Comparison(what, reference, "Spearman", rho, low, high, len(published)))
     return result
 
 
@@ -68,14 +70,19 @@ def compare_hidden(
 
     A hidden property has no sign of its own: the correlation is given without one.
     """
-    references = {"Kyte-Doolittle 1982, hydropathy": kyte_doolittle(), "formal charge at pH 7": charges()}
+    hydropathy, charge = ("Kyte-Doolittle 1982, hydropathy", _rho), ("formal charge at pH 7", _pearson)
     result = []
     for name, values in hidden.items():
-        for reference, published in references.items():
-            rho = _rho(values, published)
-            low, high = _interval(abs(rho), np.sign(rho) * np.array([_rho(d, published) for d in draws[name]]))
-            text = f"{reference}; sign free"
-            result.append(Comparison(f"hidden {name}", text, abs(rho), low, high, len(published)))
+        for (reference, measure), published in ((hydropathy, kyte_doolittle()), (charge, charges())):
+            rho = measure(values, published)
+            drawn = np.sign(rho) * np.array([measure(draw, published) for draw in draws[name]])
+            low, high = _interval(abs(rho), drawn)
+            kind = "Spearman" if measure is _rho else "Pearson"
+            result.append(
+                Comparison(
+                    f"hidden {name}", f"{reference}; sign free", kind, abs(rho), low, high, len(published)
+                )
+            )
     return result
 
 
@@ -86,14 +93,18 @@ def attraction(energy: Float[np.ndarray, "20 20"]) -> Float[np.ndarray, "20"]:
 
 def without_one_body(energy: Float[np.ndarray, "20 20"]) -> Float[np.ndarray, "20 20"]:
     """Return what is left of e_ab after the best h_a + h_b: the part that is of the pair."""
-    design = np.zeros((len(I), TYPES))
-    np.add.at(design, (np.arange(len(I)), I), 1.0)
-    np.add.at(design, (np.arange(len(I)), J), 1.0)
-    h = np.linalg.lstsq(design, energy[I, J], rcond=None)[0]
+    design = np.zeros((len(FIRST), TYPES))
+    np.add.at(design, (np.arange(len(FIRST)), FIRST), 1.0)
+    np.add.at(design, (np.arange(len(FIRST)), SECOND), 1.0)
+    h = np.linalg.lstsq(design, energy[FIRST, SECOND], rcond=None)[0]
     return energy - h[:, None] - h
 
 
 # -------------------------------------------------------------------- details
+
+
+def _pearson(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) > 0 else float("nan")
 
 
 def _interval(rho: float, draws: np.ndarray) -> tuple[float, float]:

@@ -11,9 +11,9 @@ from sciml.builders.residue.chemistry import AMINO
 from sciml.graph import Graph
 
 TYPES = len(AMINO)
-I, J = np.triu_indices(TYPES)  # the 210 pairs of types
+FIRST, SECOND = np.triu_indices(TYPES)  # the 210 pairs of types
 PAIR = np.zeros((TYPES, TYPES), dtype=np.int64)
-PAIR[I, J] = PAIR[J, I] = np.arange(len(I))
+PAIR[FIRST, SECOND] = PAIR[SECOND, FIRST] = np.arange(len(FIRST))
 # First separation of each stratum: near ones one by one, since helices and turns make their contacts.
 SEPARATIONS = (3, 4, 5, 7, 11, 21, 41)
 FEWEST = 2000  # contacts; with fewer, a pair of types has not ten of them
@@ -46,7 +46,9 @@ class ContactCounts:
         """All contacts, unweighted."""
         return int(self.observed.sum())
 
-    def weighted(self, weight: Float[np.ndarray, "structures"] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def weighted(
+        self, weight: Float[np.ndarray, "structures"] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return observed and possible numbers under the structures' weights (their own if None)."""
         factor = (self.weight if weight is None else weight)[self.structure][:, None]
         return factor * self.observed, factor * self.possible
@@ -70,7 +72,7 @@ def count_contacts(
     """
     family = np.arange(len(graphs)) if family is None else np.asarray(family)
     rows, bins = len(graphs), len(SEPARATIONS)
-    observed, possible = np.zeros((2, rows * bins, len(I)))
+    observed, possible = np.zeros((2, rows * bins, len(FIRST)))
     for number, graph in enumerate(graphs):
         touching, all_pairs = _of_structure(graph)
         observed[number * bins : (number + 1) * bins] = touching
@@ -78,7 +80,7 @@ def count_contacts(
     if observed.sum() < fewest:
         raise TooFewContactsError(
             f"{rows} structures hold {int(observed.sum())} contacts of amino acids at least {SEPARATIONS[0]} "
-            f"places apart in one chain; {len(I)} pairs of types need at least {fewest}. Add structures."
+            f"places apart in one chain; {len(FIRST)} pairs of types need at least {fewest}. Add structures."
         )
     structure = np.repeat(np.arange(rows), bins)
     filled = possible.sum(1) > 0
@@ -110,5 +112,5 @@ def _table(nodes: dict[str, np.ndarray], amino: np.ndarray, i: np.ndarray, j: np
     same = (nodes["chain"][i] == nodes["chain"][j]) & amino[i] & amino[j] & (separation >= SEPARATIONS[0])
     i, j, separation = i[same], j[same], separation[same]
     stratum = np.searchsorted(SEPARATIONS, separation, side="right") - 1
-    code = stratum * len(I) + PAIR[nodes["type"][i], nodes["type"][j]]
-    return np.bincount(code, minlength=len(SEPARATIONS) * len(I)).reshape(len(SEPARATIONS), len(I))
+    code = stratum * len(FIRST) + PAIR[nodes["type"][i], nodes["type"][j]]
+    return np.bincount(code, minlength=len(SEPARATIONS) * len(FIRST)).reshape(len(SEPARATIONS), len(FIRST))

@@ -2,9 +2,9 @@
 
     contacts of a and b in stratum s  ~  Poisson( λ_s · possible_s,ab · exp(−e_ab) )
 
-λ_s, how often any two residues of a structure touch at such a separation, is the reference state: random pairs
-of residues with the chain's connectivity and the structure's composition and density (Skolnick et al. 1997,
-Protein Sci. 6, 676). e_ab is in units of kT, as by Boltzmann's law of the quasi-chemical approximation
+λ_s, how often any two residues of a structure touch at such a separation, is the reference state: random
+pairs of residues with the chain's connectivity and the structure's composition and density (Skolnick et al.
+1997, Protein Sci. 6, 676). e_ab is in units of kT, as by Boltzmann's law of the quasi-chemical approximation
 (Miyazawa & Jernigan 1985, Macromolecules 18, 534), up to a constant: zero is a pair that touches as often as
 the average one. Burial counts: types that are surrounded by others attract all.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from sciml.distill.contacts.counts import PAIR, ContactCounts, I
+from sciml.distill.contacts.counts import FIRST, PAIR, ContactCounts
 
 PRIOR = 4.0  # contacts of each pair that are as expected by chance: keeps rare pairs from extremes
 ROUNDS = 30
@@ -56,8 +56,8 @@ def contact_energies(counts: ContactCounts, draws: int = 200, seed: int = 0) -> 
     for _ in range(draws):
         times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
         samples.append(_fit(*counts.weighted(counts.weight * times[which]))[0])
-    drawn = np.array(samples).reshape(-1, len(I))
-    error = drawn.std(0, ddof=1) if draws > 1 else np.full(len(I), np.nan)
+    drawn = np.array(samples).reshape(-1, len(FIRST))
+    error = drawn.std(0, ddof=1) if draws > 1 else np.full(len(FIRST), np.nan)
     return ContactEnergies(energy[PAIR], error[PAIR], observed, expected, drawn)
 
 

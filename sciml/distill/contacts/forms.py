@@ -10,7 +10,7 @@ import sympy
 from jaxtyping import Float
 from scipy.optimize import least_squares
 
-from sciml.distill.contacts.counts import TYPES, ContactCounts, I, J
+from sciml.distill.contacts.counts import FIRST, SECOND, TYPES, ContactCounts
 from sciml.distill.contacts.energies import expected_contacts
 from sciml.distill.expression import parameters
 
@@ -51,7 +51,7 @@ class Fitted:
     form: Form
     constants: dict[str, float]
     hidden: dict[str, Float[np.ndarray, "20"]] = field(default_factory=dict)
-    energy: Float[np.ndarray, "210"] = field(default_factory=lambda: np.zeros(len(I)))
+    energy: Float[np.ndarray, "210"] = field(default_factory=lambda: np.zeros(len(FIRST)))
     constant: float = 0.0
 
 
@@ -84,7 +84,7 @@ def fit_form(
     if not len(x):
         return Fitted(form, {})
     count, seen = len(names), observed.sum(0)
-    chance = expected_contacts(observed, possible, np.zeros(len(I)))
+    chance = expected_contacts(observed, possible, np.zeros(len(FIRST)))
 
     def of(x: np.ndarray) -> np.ndarray:
         value = function(x[:count], x[count:].reshape(len(form.hidden), TYPES))
@@ -163,9 +163,9 @@ def _compiled(
     call = sympy.lambdify([*map(sympy.Symbol, names), *ends], template, "numpy")
 
     def function(constants: np.ndarray, properties: np.ndarray) -> np.ndarray:
-        columns = [values[index] for values in properties for index in (I, J)]
+        columns = [values[index] for values in properties for index in (FIRST, SECOND)]
         with np.errstate(all="ignore"):
-            found = np.broadcast_to(np.asarray(call(*constants, *columns), dtype=float), (len(I),))
+            found = np.broadcast_to(np.asarray(call(*constants, *columns), dtype=float), (len(FIRST),))
         return np.nan_to_num(found, nan=20.0, posinf=20.0, neginf=-20.0)
 
     return function

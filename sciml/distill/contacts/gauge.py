@@ -3,9 +3,9 @@
     e_ij = e_0 + (h_i + h_j) ± q_i q_j ± u_i u_j ± v_i v_j
 
 By eigenvalues any symmetric table of energies is such a sum, so that a few terms are its best short form
-(Li, Tang & Wingreen 1997, PRL 79, 765, on Miyazawa and Jernigan's table). The products are not unique: q and u
-can be mixed, and beside a one-body term each can be shifted. Fixed by convention are eigenvectors, orthogonal
-over the 20 types, and beside a one-body term with mean zero.
+(Li, Tang & Wingreen 1997, PRL 79, 765, on Miyazawa and Jernigan's table). The products are not unique: q and
+u can be mixed, and beside a one-body term each can be shifted. Taken by convention are eigenvectors,
+orthogonal over the 20 types, and beside a one-body term with mean zero.
 """
 
 from __future__ import annotations
@@ -82,10 +82,12 @@ def start_of(form: Form, energy: Float[np.ndarray, "20 20"]) -> dict[str, Float[
     if signs is None:
         return {name: -energy.mean(1) for name in form.hidden}
     centred = energy - energy.mean()
-    if ONE_BODY not in form.hidden:
-        return _eigenvectors(centred, signs)
     h = centred.mean(1)
-    return {ONE_BODY: h} | _eigenvectors(centred - h[:, None] - h, signs)
+    matrix = centred - h[:, None] - h if ONE_BODY in form.hidden else centred
+    found = _eigenvectors(matrix, signs)
+    # the sign is free: positive for types that attract
+    found = {name: values if values @ h <= 0 else -values for name, values in found.items()}
+    return ({ONE_BODY: h} if ONE_BODY in form.hidden else {}) | found
 
 
 def settled(

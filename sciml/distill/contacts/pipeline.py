@@ -11,7 +11,7 @@ import sympy
 from jaxtyping import Float
 
 from sciml.distill.contacts.compare import Comparison, compare, compare_hidden
-from sciml.distill.contacts.counts import TYPES, ContactCounts, I, J
+from sciml.distill.contacts.counts import FIRST, SECOND, TYPES, ContactCounts
 from sciml.distill.contacts.energies import ContactEnergies, contact_energies
 from sciml.distill.contacts.forms import Fitted, Form, evaluated, fit_form, held_out, tied
 from sciml.distill.contacts.gauge import (
@@ -142,7 +142,7 @@ def distill_contacts(
     fitted = fit_form(best.form, observed, possible, start)
     fitted = _with_hidden(fitted, settled(best.form, fitted.hidden, start))
     drawn = _drawn(best.form, counts, fitted, min(draws, REFITS), seed)
-    floor = float(len(I) * folds / observed.sum())
+    floor = float(len(FIRST) * folds / observed.sum())
     ordered = sorted((replace(t, chosen=t is best) for t in trials), key=lambda t: (t.complexity, t.mean))
     return ContactLaw(
         energies=energies,
@@ -165,7 +165,7 @@ def _searched(
     energies: ContactEnergies, q: np.ndarray, seconds: float, seed: int, backend: str
 ) -> list[Form]:
     """Formulas of the front that treat both ends alike, with free numbers and without their constant."""
-    i, j = np.concatenate([I, J]), np.concatenate([J, I])
+    i, j = np.concatenate([FIRST, SECOND]), np.concatenate([SECOND, FIRST])
     y, error = energies.energy[i, j], np.maximum(energies.error[i, j], 1e-3)
     weights = error**-2.0
     front = search(

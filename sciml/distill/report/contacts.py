@@ -11,7 +11,7 @@ import numpy as np
 
 from sciml import plotting
 from sciml.builders.residue.chemistry import AMINO, LETTERS
-from sciml.distill.contacts.counts import SEPARATIONS, I, J
+from sciml.distill.contacts.counts import FIRST, SECOND, SEPARATIONS
 from sciml.distill.contacts.pipeline import ContactLaw
 from sciml.distill.report.page import VERDICTS, environment, mathml
 from sciml.plotting.laws import rounded
@@ -22,9 +22,10 @@ FORMAT = 1
 def contact_report(found: ContactLaw, left_out: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the report as plain data.
 
-    Keys: ``format``, ``verdict``, ``reason``, ``law`` (text), ``types``, ``energies`` and ``errors`` (20 lists of
-    20, kT), ``hidden`` (by property and type: value and standard_error), ``trials``, ``comparisons``, ``floor``,
-    ``contacts``, ``structures``, ``families``, ``separation``, ``touched``, ``free``, ``left_out``, ``units``.
+    Keys: ``format``, ``verdict``, ``reason``, ``law`` (text), ``types``, ``energies`` and ``errors`` (20
+    lists of 20, kT), ``hidden`` (by property and type: value and standard_error), ``trials``,
+    ``comparisons``, ``floor``, ``contacts``, ``structures``, ``families``, ``separation``, ``touched``
+    (contacts of each type), ``free``, ``left_out``, ``units``.
     """
     errors = found.errors
     hidden = {
@@ -34,7 +35,9 @@ def contact_report(found: ContactLaw, left_out: Mapping[str, str] | None = None)
         }
         for name, values in found.fitted.hidden.items()
     }
-    touched = np.bincount(I, found.energies.observed, 20) + np.bincount(J, found.energies.observed, 20)
+    touched = np.bincount(FIRST, found.energies.observed, 20) + np.bincount(
+        SECOND, found.energies.observed, 20
+    )
     return {
         "format": FORMAT,
         "verdict": found.law.verdict,
@@ -60,23 +63,29 @@ def contact_report(found: ContactLaw, left_out: Mapping[str, str] | None = None)
         "structures": found.structures,
         "families": found.families,
         "separation": SEPARATIONS[0],
-        "touched": {type_: round(float(n)) for type_, n in zip(AMINO, touched)},
+        "touched": {type_: round(float(n)) for type_, n in zip(AMINO, np.asarray(touched))},
         "free": list(found.law.provenance["free"]) if found.law.verdict != "none" else [],
         "left_out": dict(left_out or {}),
         "units": {"energies": "kT", "errors": "kT", "hidden": "kT**0.5 in a product, kT in a sum"},
     }
 
 
-def contact_page(found: ContactLaw, report: Mapping[str, Any], title: str = "Contacts", config: str = "") -> str:
+def contact_page(
+    found: ContactLaw, report: Mapping[str, Any], title: str = "Contacts", config: str = ""
+) -> str:
     """Return the page: self-contained, everything from outside escaped."""
-    return environment().get_template("contacts.html.jinja").render(
-        **report,
-        title=title,
-        config=config,
-        badge=VERDICTS[found.law.verdict],
-        equation=mathml(rounded(found.law.expression), found.law.target),
-        formulas=[mathml(rounded(t.form.expression, 3)) for t in found.trials],
-        pictures=_pictures(found),
+    return (
+        environment()
+        .get_template("contacts.html.jinja")
+        .render(
+            **report,
+            title=title,
+            config=config,
+            badge=VERDICTS[found.law.verdict],
+            equation=mathml(rounded(found.law.expression), found.law.target),
+            formulas=[mathml(rounded(t.form.expression, 3)) for t in found.trials],
+            pictures=_pictures(found),
+        )
     )
 
 

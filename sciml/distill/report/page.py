@@ -40,16 +40,20 @@ VERDICTS = {"law": ("âœ“", "law"), "ambiguous": ("?", "ambiguous"), "none": ("âœ
 def render(report: Report) -> str:
     """Return the page. All text from outside is escaped; nothing is loaded and nothing runs."""
     law = report.distillation.law
-    return environment().get_template(TEMPLATE).render(
-        **report.json,
-        config=report.config,
-        badge=VERDICTS[law.verdict],
-        equation=mathml(law.expression, law.target),
-        formulas=[mathml(rounded(c.expression, 5)) for c in report.distillation.front],
-        pictures=pictures(report),
-        median=_median,
-        digits=significant,
-        span=_span(report.json["rollout"]),
+    return (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            **report.json,
+            config=report.config,
+            badge=VERDICTS[law.verdict],
+            equation=mathml(law.expression, law.target),
+            formulas=[mathml(rounded(c.expression, 5)) for c in report.distillation.front],
+            pictures=pictures(report),
+            median=_median,
+            digits=significant,
+            span=_span(report.json["rollout"]),
+        )
     )
 
 
