@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from sciml.builders.residue import AMINO
+from sciml.builders.residue.geometry import frames_of_three
 from sciml.graph import Graph, Place, Spec, batch
 
 FAR = 6  # places along the chain from which on a contact is one of the fold, and may be hidden
@@ -75,7 +76,7 @@ def shaken(graph: Graph, noise: float, seed: int = 0, cutoff: float = 10.0) -> G
     """Add Gaussian noise of this standard deviation in Å to each coordinate, and find the edges anew.
 
     Contacts are those of the noisy positions: the clean ones would tell where residues were. Edges along
-    the chain stay. ``nodes["target"]`` becomes the vector back to where each residue was.
+    the chain stay; frames are those of the noisy trace. ``nodes["target"]`` becomes the vector back to where each residue was.
     """
     rng = np.random.default_rng(seed)
     return batch([_shaken(one, noise, rng, cutoff) for one in graph])
@@ -146,11 +147,29 @@ def _shaken(graph: Graph, noise: float, rng: np.random.Generator, cutoff: float)
         "same_chain": torch.from_numpy(same),
         "separation": torch.from_numpy(np.where(same, place[j] - place[i], 0)),
     }
+    frame = _trace_frames(pos.numpy(), i, j, kind[:, 2] & same & (place[j] - place[i] == 1))
     nodes = {name: graph.nodes[name] for name in ("type", "chain", "place", "target_mask")}
-    nodes |= {"pos": pos, "target": -shift}
+    nodes |= {"pos": pos, "target": -shift, "frame": torch.from_numpy(frame).to(pos.dtype)}
+    nodes["frame_mask"] = (nodes["frame"] != 0).any(1)
     specs: dict[tuple[Place, str], Spec] = {
         ("nodes", "type"): graph.spec("nodes", "type"),
         ("nodes", "target"): Spec("1o", "angstrom"),
         ("nodes", "pos"): graph.spec("nodes", "pos"),
+        ("nodes", "frame"): graph.spec("nodes", "frame"),
     }
     return Graph.create(torch.from_numpy(np.stack([i, j])), nodes, edges, specs=specs)
+
+
+def _trace_frames(
+    pos: Float[np.ndarray, "n 3"],
+    sender: Int[np.ndarray, "edges"],
+    receiver: Int[np.ndarray, "edges"],
+    bond: Bool[np.ndarray, "edges"],
+) -> Float[np.ndarray, "n 9"]:
+    """Frames of three CA in a row, as ``residue_graph(..., frame="trace")`` makes them, of these positions."""
+    before, after = np.full((2, len(pos)), -1)
+    before[receiver[bond]], after[sender[bond]] = sender[bond], receiver[bond]
+    rows = np.flatnonzero((before >= 0) & (after >= 0))
+    result = np.zeros((len(pos), 9))
+    result[rows] = frames_of_three(pos[before[rows]], pos[rows], pos[after[rows]]).reshape(-1, 9)
+    return result

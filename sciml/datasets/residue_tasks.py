@@ -41,19 +41,19 @@ class View:
     says: str
 
 
-_GEOMETRY = ("kind", "same_chain", "separation", "along", "turn")
+_EDGES = ("kind", "same_chain", "separation")
 _COMMON = {"contact": "ca", "cutoff": 10.0, "sequence": 4, "secondary": "dssp"}
 VIEWS = {
     "trace": View(
         _COMMON | {"frame": "trace"},
         ("pos", "frame", "frame_mask", "type", "chain", "place"),
-        _GEOMETRY,
+        _EDGES,
         "CA positions and residue types",
     ),
     "backbone": View(
         _COMMON | {"frame": "backbone"},
         ("pos", "frame", "frame_mask", "torsion", "torsion_mask", "chain", "place"),
-        _GEOMETRY,
+        _EDGES,
         "N, CA and C, with φ, ψ, ω; no type, no side chain, no Cβ of the file",
     ),
     "sequence": View(
@@ -64,9 +64,9 @@ VIEWS = {
     ),
     "noisy trace": View(
         _COMMON | {"frame": "trace"},
-        ("pos", "type", "chain", "place"),
-        ("kind", "same_chain", "separation"),
-        "CA positions with noise on them, edges found among these, and residue types",
+        ("pos", "frame", "frame_mask", "type", "chain", "place"),
+        _EDGES,
+        "CA positions with noise on them, frames and edges found among these, and residue types",
     ),
 }
 

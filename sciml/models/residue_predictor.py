@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INPUTS = {
     "trace": ("place", "type", "frame"),
     "backbone": ("place", "frame", "torsion"),
-    "noisy trace": ("place", "type"),
+    "noisy trace": ("place", "type", "frame"),
 }
 """What a `ResidueNetwork` reads under each view; contacts have a network of their own."""
 

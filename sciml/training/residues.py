@@ -59,11 +59,13 @@ class ResidueTraining(SupervisedTask):
             batch = asked(batch.to("cpu"), task, seed, self.noise, self.negatives).to(batch.device)
         found, true = answers_of(self.model(batch), task)
         if task.kind == "classes":
-            return nn.functional.cross_entropy(found, true)
-        if task.kind == "pairs":
-            return nn.functional.binary_cross_entropy_with_logits(found, true)
-        scale = self.deviation if task.kind == "number" else self.noise
-        return ((found - true) / scale).square().mean()
+            total = nn.functional.cross_entropy(found, true, reduction="sum")
+        elif task.kind == "pairs":
+            total = nn.functional.binary_cross_entropy_with_logits(found, true, reduction="sum")
+        else:
+            scale = self.deviation if task.kind == "number" else self.noise
+            total = ((found - true) / scale).square().sum()
+        return total / max(found.numel() if task.kind == "vectors" else len(found), 1)  # a peptide has no pairs
 
 
 def answers_of(graph: Graph, task: ResidueTask) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Every layer and model with an example: what the contract is tried on. A new one costs one line."""
 
-from cases import attention, general, grids, groups, particles, residue, twosided
+from cases import attention, general, grids, groups, particles, residue, residue_tasks, twosided
 
 CASES = [
     *particles.CASES,
@@ -10,4 +10,5 @@ CASES = [
     *attention.CASES,
     *twosided.CASES,
     *residue.CASES,
+    *residue_tasks.CASES,
 ]

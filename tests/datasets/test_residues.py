@@ -80,8 +80,8 @@ def test_only_the_view_is_visible(name):
 
 def test_a_missing_field_says_how_to_build_the_graph():
     graph = residue_graph(CRAMBIN, **VIEWS["trace"].options).with_edges(None)
-    bare = graph.replace(edges={k: v for k, v in graph.edges.items() if k != "turn"}, specs={})
-    with pytest.raises(ValueError, match=r"no edges\.turn.*residue_graph\(..., contact='ca'"):
+    bare = graph.replace(edges={k: v for k, v in graph.edges.items() if k != "kind"}, specs={})
+    with pytest.raises(ValueError, match=r"no edges\.kind.*residue_graph\(..., contact='ca'"):
         visible(bare, VIEWS["trace"])
 
 
@@ -180,6 +180,7 @@ def test_noise_moves_edges_and_the_target_leads_back():
     near = torch.cdist(noisy.nodes["pos"], noisy.nodes["pos"]) <= 10.0
     assert int(near.sum()) - graph.num_nodes == int(noisy.edges["kind"][:, 0].sum())
     same = shaken(graph, noise=0.0)
+    torch.testing.assert_close(same.nodes["frame"], graph.nodes["frame"])
     assert torch.equal(same.edge_index, graph.edge_index)
     assert torch.equal(same.edges["separation"], graph.edges["separation"])
 
