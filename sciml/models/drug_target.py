@@ -51,7 +51,8 @@ class DrugTarget(nn.Module):
 
     Args:
         channels: of both sides.
-        drug_layers, target_layers, kernel: of `MoleculeEncoder` and `SequenceEncoder`.
+        drug_layers, target_layers, kernel: of `MoleculeEncoder` and `SequenceEncoder`. One layer finds words;
+            more layers see further, and need more targets to learn from.
         dropout: in both encoders, in training.
         kind: "affinity", values in the unit of the table; or "link", the probability that the pair binds.
         mean, scale: of the affinities, set from the training data.
@@ -66,7 +67,7 @@ class DrugTarget(nn.Module):
         self,
         channels: int = 64,
         drug_layers: int = 3,
-        target_layers: int = 3,
+        target_layers: int = 1,
         kernel: int = 5,
         dropout: float = 0.1,
         kind: Literal["affinity", "link"] = "affinity",
