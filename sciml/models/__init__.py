@@ -1,6 +1,7 @@
 """Whole networks, one file each."""
 
+from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
 
-__all__ = ["ImageNetwork", "InteractionNetwork"]
+__all__ = ["GraphTransformer", "ImageNetwork", "InteractionNetwork"]

@@ -1,5 +1,17 @@
 """Every layer and model with an example: what the contract is tried on. A new one costs one line."""
 
-from cases import general, grids, groups, particles
+from cases import (
+    attention,
+    general,
+    grids,
+    groups,
+    particles,
+)
 
-CASES = [*particles.CASES, *general.CASES, *grids.CASES, *groups.CASES]
+CASES = [
+    *attention.CASES,
+    *general.CASES,
+    *grids.CASES,
+    *groups.CASES,
+    *particles.CASES,
+]
