@@ -173,9 +173,7 @@ def outer(axes: Sequence[Float[Tensor, "points"]]) -> Float[Tensor, "*shape"]:
     return result
 
 
-def fold(
-    transfer: Float[Tensor, "*batch *fine"], step: int, dim: int
-) -> Float[Tensor, "*batch *coarse"]:
+def fold(transfer: Float[Tensor, "*batch *fine"], step: int, dim: int) -> Float[Tensor, "*batch *coarse"]:
     """Add up the aliases: the transfer function of what is sampled at every ``step``-th point."""
     for axis in range(-dim, 0):
         transfer = transfer.unflatten(axis, (step, -1)).sum(axis - 1)

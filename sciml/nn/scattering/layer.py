@@ -233,8 +233,8 @@ class Scattering1d(Scattering):
         tight: bool = True,
         field: str = "x",
     ) -> None:
-        _check(J, order, oversampling, Q=Q)
-        banks = lambda shape: (morlet_1d(*shape, J, Q, tight), morlet_1d(*shape, J, 1, tight))
+        _check(1, (length,), J, order, oversampling, Q=Q)
+        banks = lambda shape: (morlet_1d(shape[0], J, Q, tight), morlet_1d(shape[0], J, 1, tight))
         super().__init__(banks, (length,), J, order, periodic, oversampling, 4, field)
 
 
@@ -259,7 +259,7 @@ class Scattering2d(Scattering):
         tight: bool = True,
         field: str = "x",
     ) -> None:
-        _check(J, order, oversampling, L=L)
+        _check(2, shape, J, order, oversampling, L=L)
         banks = lambda shape: (morlet_2d(shape, J, L, tight),) * 2
         super().__init__(banks, shape, J, order, periodic, oversampling, 1, field)
 
@@ -283,7 +283,7 @@ class Scattering3d(Scattering):
         tight: bool = True,
         field: str = "x",
     ) -> None:
-        _check(J, order, oversampling)
+        _check(3, shape, J, order, oversampling)
         banks = lambda shape: (morlet_3d(shape, J, tight),) * 2
         super().__init__(banks, shape, J, order, periodic, oversampling, 1, field)
 
@@ -291,7 +291,11 @@ class Scattering3d(Scattering):
 # -------------------------------------------------------------------- details
 
 
-def _check(J: int, order: int, oversampling: int, **at_least_one: int) -> None:
+def _check(
+    dim: int, shape: Sequence[int], J: int, order: int, oversampling: int, **at_least_one: int
+) -> None:
+    if len(shape) != dim:
+        raise ValueError(f"Scattering{dim}d is for grids with {dim} axes, not for shape {tuple(shape)}.")
     for name, value in {"J": J, **at_least_one}.items():
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1.")
@@ -309,8 +313,8 @@ def _padded_shape(
     for axis, (n, closed, width) in enumerate(zip(shape, periodic, padding, strict=True)):
         if n < 2**J:
             raise ValueError(
-                f"A grid of {n} points along axis {axis} is smaller than the largest wavelet, 2^J = {2**J} "
-                "points: take a smaller J or a finer grid."
+                f"A grid of {n} points along axis {axis} is smaller than the largest wavelet, 2^J = "
+                f"{2**J} points: take a smaller J or a finer grid."
             )
         if closed and n % 2**J:
             raise ValueError(

@@ -18,7 +18,7 @@ from sciml.symmetry.grid import grid_layout
 
 
 class WaveletConvolution(MessagePassing):
-    """x_i' = |Σ_j ψ(i − j) x_j| for each wavelet ψ, at every ``step``-th point; without modulus, the real part.
+    """x_i' = |Σ_j ψ(i − j) x_j| for each wavelet ψ, at every ``step``-th point.
 
     Every point hears all points of its grid, which closes on itself. This is what a scattering transform is
     made of, written as its definition; `Scattering1d` and `Scattering2d` compute the same in frequency.
@@ -26,7 +26,7 @@ class WaveletConvolution(MessagePassing):
     Args:
         transfer: ψ̂ of each wavelet, see `sciml.nn.scattering.bank`.
         step: of the result's points.
-        modulus: take it; otherwise wavelets are taken to be real (low-passes).
+        modulus: take it; otherwise the filters are real, as low-passes are, and nothing is taken.
         field: (nodes, channels) becomes (nodes, channels × wavelets).
     """
 
