@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -202,9 +203,11 @@ class Scattering(MessagePassing):
             octave = plan.sampled[k][1].octaves[i]
             self._second[f"{k} {i}"] = self._layer(octave.transfer, plan.level(octave.j) - k)
         for k, (first, _) in plan.sampled.items():
-            self._averages[str(k)] = self._layer(outer(first.low)[None], plan.out_level - k, modulus=False)
+            self._averages[str(k)] = self._layer(outer(first.low)[None], plan.out_level - k, "none")
 
-    def _layer(self, transfer: Tensor, level: int, modulus: bool = True) -> WaveletConvolution:
+    def _layer(
+        self, transfer: Tensor, level: int, modulus: Literal["each", "none"] = "each"
+    ) -> WaveletConvolution:
         return WaveletConvolution(transfer, 2**level, modulus=modulus, field=self.field)
 
 
@@ -318,8 +321,8 @@ def _padded_shape(
             )
         if closed and n % 2**J:
             raise ValueError(
-                f"Periodic axis {axis} of {n} points is no multiple of 2^J = {2**J}: its sampled points would "
-                "not close. Crop or resample the grid, take a smaller J, or periodic=False."
+                f"Periodic axis {axis} of {n} points is no multiple of 2^J = {2**J}: its sampled points "
+                "would not close. Crop or resample the grid, take a smaller J, or periodic=False."
             )
         blocks = -(-(n + 2 * width) // 2**J)
         while not closed and _rough(blocks):

@@ -1,4 +1,4 @@
-"""The modulus of complex numbers, smooth at zero."""
+"""The modulus of complex numbers and vectors, smooth at zero."""
 
 from __future__ import annotations
 
@@ -15,25 +15,34 @@ class _Modulus(torch.autograd.Function):
     """Keeps the complex numbers and their moduli only, nothing in between."""
 
     @staticmethod
-    def forward(z: Tensor, epsilon: float) -> Tensor:
+    def forward(z: Tensor, epsilon: float, joint: bool) -> Tensor:
         squared = z.real.square().addcmul_(z.imag, z.imag)
+        squared = squared.sum(1) if joint else squared
         return squared.add_(epsilon**2).sqrt_().sub_(epsilon)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        z, ctx.epsilon = inputs
+        z, ctx.epsilon, ctx.joint = inputs
         ctx.save_for_backward(z, output)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         z, modulus = ctx.saved_tensors
-        return z * (gradient / (modulus + ctx.epsilon)), None
+        share = gradient / (modulus + ctx.epsilon)
+        return z * (share.unsqueeze(1) if ctx.joint else share), None, None
 
 
 def smooth_modulus(z: Complex[Tensor, "*shape"], epsilon: float = EPSILON) -> Float[Tensor, "*shape"]:
-    """Return √(|z|² + ε²) − ε, which is |z| up to ε, zero at zero, and has all derivatives there.
+    """Return √(|z|² + ε²) − ε: |z| up to ε, zero at zero, and with all derivatives there.
 
-    Like |z| it never takes two numbers further apart. Blank parts of an image, where |z| would have a
-    gradient made of rounding, have none. For signals of order one; scale others, or ε.
+    Like |z| it never takes two numbers further apart. Blank parts of an image, where the gradient of |z|
+    would be made of rounding, have none. The ε of 1e-6 is for signals of order one: scale others.
     """
-    return _Modulus.apply(z, epsilon)
+    return _Modulus.apply(z, epsilon, False)
+
+
+def smooth_norm(
+    z: Complex[Tensor, "rows components *shape"], epsilon: float = EPSILON
+) -> Float[Tensor, "rows *shape"]:
+    """Return the same of vectors, √(Σ |z|² + ε²) − ε."""
+    return _Modulus.apply(z, epsilon, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Shaped
@@ -12,7 +13,7 @@ from sciml.graph import Graph, Spec, window
 from sciml.nn.about import About
 from sciml.nn.grid import window_graph, with_field
 from sciml.nn.message_passing import Edges, MessagePassing
-from sciml.nn.scattering.modulus import smooth_modulus
+from sciml.nn.scattering.modulus import EPSILON, smooth_modulus, smooth_norm
 from sciml.symmetry import Shifts, Symmetry
 from sciml.symmetry.grid import grid_layout
 
@@ -26,8 +27,10 @@ class WaveletConvolution(MessagePassing):
     Args:
         transfer: ψ̂ of each wavelet, see `sciml.nn.scattering.bank`.
         step: of the result's points.
-        modulus: take it; otherwise the filters are real, as low-passes are, and nothing is taken.
-        field: (nodes, channels) becomes (nodes, channels × wavelets).
+        modulus: ``each``; or ``joint``, the norm over all wavelets; or ``none``, where filters are
+            real, as low-passes are.
+        epsilon: below which the modulus is smooth.
+        field: (nodes, channels) becomes (nodes, channels × wavelets), or (nodes, channels) where joint.
     """
 
     about = About(
@@ -45,11 +48,12 @@ class WaveletConvolution(MessagePassing):
         transfer: Float[Tensor, "wavelets *shape"],
         step: int = 1,
         *,
-        modulus: bool = True,
+        modulus: Literal["each", "joint", "none"] = "each",
+        epsilon: float = EPSILON,
         field: str = "x",
     ) -> None:
         super().__init__()
-        self.transfer, self.modulus, self.field = transfer, modulus, field
+        self.transfer, self.modulus, self.epsilon, self.field = transfer, modulus, epsilon, field
         self.shape = tuple(transfer.shape[1:])
         self.step = (step,) * len(self.shape)
         self.symmetry = Symmetry((Shifts(step),))
@@ -64,8 +68,9 @@ class WaveletConvolution(MessagePassing):
         space = torch.fft.ifftn(self.transfer, dim=tuple(range(1, self.transfer.ndim)))
         place = -torch.tensor(self.offsets).T  # dim places
         values = space[(slice(None), *place)].T
-        kind = like.dtype.to_complex() if self.modulus else like.dtype
-        return (values if self.modulus else values.real).to(like.device, kind)
+        if self.modulus == "none":
+            return values.real.to(like)
+        return values.to(like.device, like.dtype.to_complex())
 
     def forward(self, graph: Graph) -> Graph:
         """Convolve every grid of the batch.
@@ -91,5 +96,9 @@ class WaveletConvolution(MessagePassing):
 
     def update(self, graph: Graph, aggregated: Shaped[Tensor, "nodes channels wavelets"]) -> Graph:
         """Take the modulus."""
-        value = smooth_modulus(aggregated) if self.modulus else aggregated
-        return graph.with_nodes({self.field: Spec()}, **{self.field: value.flatten(1)})
+        if self.modulus == "joint":
+            value = smooth_norm(aggregated.flatten(0, 1), self.epsilon).unflatten(0, aggregated.shape[:2])
+        else:
+            each = self.modulus == "each"
+            value = (smooth_modulus(aggregated, self.epsilon) if each else aggregated).flatten(1)
+        return graph.with_nodes({self.field: Spec()}, **{self.field: value})
