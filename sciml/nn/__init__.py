@@ -14,10 +14,19 @@ from sciml.nn.groups import (
 from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialForce
 from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_reduce, segment_softmax
 from sciml.nn.mlp import mlp
+from sciml.nn.scattering import (
+    DensityWavelets,
+    Scattering1d,
+    Scattering2d,
+    Scattering3d,
+    SolidHarmonicScattering,
+    WaveletConvolution,
+)
 
 __all__ = [
     "About",
     "ArrowReadout",
+    "DensityWavelets",
     "Edges",
     "FormulaScalar",
     "FreeForce",
@@ -33,6 +42,11 @@ __all__ = [
     "OrientedPooling",
     "PairScalar",
     "RadialForce",
+    "Scattering1d",
+    "Scattering2d",
+    "Scattering3d",
+    "SolidHarmonicScattering",
+    "WaveletConvolution",
     "mlp",
     "recording",
     "segment_reduce",

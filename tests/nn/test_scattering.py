@@ -354,6 +354,24 @@ def test_few_labels_suffice_for_digits():
     assert error(s, 0.1) < 0.75 * pixels
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of vmap, by torch
+def test_any_batch_will_do():
+    layer, x = Scattering2d((8, 6), 1, 2), noise(2, 3, 8, 6)
+    s = layer.transform(x)
+    torch.testing.assert_close(layer.transform(x[1, 2]), s[1, 2])
+    torch.testing.assert_close(torch.func.vmap(layer.transform)(x), s)
+    assert layer.transform(x[:, :0]).shape == (2, 0, *s.shape[2:])
+    x[0, 1, 2, 3] = math.nan  # spoils its own image only
+    again = layer.transform(x)
+    assert not again[0, 1].isfinite().any()
+    assert again[1].equal(s[1])
+    slopes = torch.func.jacrev(lambda v: layer.transform(v).mean((-1, -2)))(x[1, 2])
+    (slope,) = torch.autograd.grad(
+        layer.transform(v := x[1, 2].clone().requires_grad_()).mean((-1, -2))[1], v
+    )
+    torch.testing.assert_close(slopes[1], slope)
+
+
 # -------------------------------------------------------------------- bad input
 
 
@@ -386,13 +404,14 @@ def test_bad_graphs_are_named(fused):
     with pytest.raises(ValueError, match=r"periodic \(False, False\); this one.*periodic \(True, True\)"):
         layer(grid_graph(noise(1, 1, 8, 8), periodic=True))
     graph = grid_graph(noise(1, 2, 8, 8))
-    with pytest.raises(ValueError, match=r"takes floats \(nodes, channels\).*\(64, 2, 1\)"):
+    with pytest.raises(ValueError, match=r"takes float32 or float64 \(nodes, channels\).*\(64, 2, 1\)"):
         layer(graph.with_nodes(x=graph.nodes["x"][..., None]))
     with pytest.raises(ValueError, match="grid layout"):
         layer(graph.replace(layout=None))
     with pytest.raises(ValueError, match=r"do not end with the layer's \(8, 8\)"):
         layer.transform(noise(8, 9))
-    with pytest.raises(TypeError, match=r"floats, not torch\.int64"):
-        layer.transform(torch.zeros(8, 8, dtype=torch.long))
+    for wrong in (torch.zeros(8, 8, dtype=torch.long), torch.zeros(8, 8).half(), np.zeros((8, 8))):
+        with pytest.raises(TypeError, match=r"float32 or float64, not (torch\.(int64|float16)|ndarray)"):
+            layer.transform(wrong)
     with pytest.raises(ValueError, match="not finite"):
         grid_graph(torch.full((1, 1, 8, 8), math.nan))

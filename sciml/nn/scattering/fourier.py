@@ -64,6 +64,8 @@ class Folded:
 class _Fold(torch.autograd.Function):
     """Σ_a x_a ψ_a, in place, alias by alias: linear, so that its derivative is its adjoint."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(pairs: Tensor, folded: Folded) -> Tensor:
         cut, total = folded.aliases(pairs), None
@@ -84,6 +86,8 @@ class _Fold(torch.autograd.Function):
 
 class _Unfold(torch.autograd.Function):
     """The adjoint of `_Fold`: x_a = Σ_wavelets y ψ_a, and zero at other aliases."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(pairs: Tensor, folded: Folded) -> Tensor:

@@ -90,16 +90,19 @@ class Scattering(MessagePassing):
 
         Raises:
             ValueError: arrays of another shape than the layer's.
-            TypeError: arrays that are not of floats.
+            TypeError: what is no tensor of float32 or float64.
         """
         dim = len(self.shape)
+        if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
+            found = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f"Arrays must be tensors of float32 or float64, not {found}.")
         if tuple(x.shape[-dim:]) != self.shape:
-            raise ValueError(f"Arrays of shape {tuple(x.shape)} do not end with the layer's {self.shape}.")
-        if not x.is_floating_point():
-            raise TypeError(f"Arrays must be of floats, not {x.dtype}: convert with .float().")
-        batch = x.shape[:-dim]
+            raise ValueError(f"Arrays {tuple(x.shape)} do not end with the layer's {self.shape}.")
+        batch, coarse = x.shape[:-dim], [-(-n // self.step) for n in self.shape]
+        if 0 in batch:  # FFTs want at least one
+            return x.new_zeros(*batch, len(self.paths), *coarse) + 0 * x.sum()
         result = self.cropped(self.cascade(x)(self.mirrored(x.reshape(-1, *self.shape))))
-        return result.reshape(*batch, *result.shape[1:])
+        return result.reshape(*batch, len(self.paths), *coarse)
 
     def cascade(self, like: Tensor) -> Cascade:
         """Return the filters in this precision on this device."""
@@ -121,6 +124,10 @@ class Scattering(MessagePassing):
             s = s.narrow(axis, before // self.step, -(-n // self.step))
         return s
 
+    def extra_repr(self) -> str:
+        """Say the shape, the scale and how many coefficients there are."""
+        return f"{self.shape}, J={self.J}, periodic={self.periodic}, {len(self.paths)} paths"
+
     def __getstate__(self) -> dict[str, object]:
         return super().__getstate__() | {"_cascades": {}}  # made anew where they are needed
 
@@ -138,10 +145,10 @@ class Scattering(MessagePassing):
                 f"{type(self).__name__} is built for a grid {self.shape}, periodic {self.periodic}; this one "
                 f"is {layout.shape}, periodic {layout.periodic}."
             )
-        if x.ndim != 2 or not x.is_floating_point():
+        if x.ndim != 2 or x.dtype not in (torch.float32, torch.float64):
             raise ValueError(
-                f"{type(self).__name__} takes floats (nodes, channels); nodes.{self.field} has shape "
-                f"{tuple(x.shape)} and is {x.dtype}."
+                f"{type(self).__name__} takes float32 or float64 (nodes, channels); nodes.{self.field} "
+                f"has shape {tuple(x.shape)} and is {x.dtype}."
             )
         fused = self.fused_forward(graph) if self.fused and self._recording is None else None
         return self.edge_form(graph) if fused is None else fused

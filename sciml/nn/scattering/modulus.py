@@ -14,6 +14,8 @@ EPSILON = 1e-6
 class _Modulus(torch.autograd.Function):
     """Keeps the complex numbers and their moduli only, nothing in between."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(z: Tensor, epsilon: float, joint: bool) -> Tensor:
         squared = z.real.square().addcmul_(z.imag, z.imag)
