@@ -98,7 +98,7 @@ def main() -> None:
     table = Table("median ms", "build", "forward", "with backward", "same filters: difference")
     for row in rows:
         t = row()
-        pair = lambda a, b: f"{a:.1f}" if b is None else f"{a:.1f} against {b:.1f}: {b / a:.1f} ×"
+        pair = lambda a, b: f"{a:.1f}" if b is None else f"{a:.0f} against {b:.0f}: {b / a:.1f}×"
         table.add_row(
             t.name,
             pair(t.build, t.peer_build),
@@ -106,7 +106,7 @@ def main() -> None:
             pair(t.both, t.peer_both),
             "" if t.difference is None else f"{t.difference:.0e}",
         )
-    Console(width=130).print(table)
+    Console(width=150).print(table)
 
 
 # -------------------------------------------------------------------- details

@@ -59,7 +59,7 @@ class FilterBank:
     def littlewood_paley(self) -> Float[Tensor, "*shape"]:
         """|φ̂(ω)|² + ½ Σ (|ψ̂(ω)|² + |ψ̂(−ω)|²): the share of a real signal's energy at ω that is kept.
 
-        Bruna & Mallat 2013 (arXiv 1203.1513), eq. 8. One everywhere: the bank is a tight frame.
+        Bruna & Mallat 2013 (arXiv 1203.1513). One everywhere: the bank is a tight frame.
         """
         return outer(self.low).square() + _half_power(self.octaves)
 
@@ -103,7 +103,7 @@ def morlet_1d(points: int, J: int, Q: int = 1, tight: bool = True) -> FilterBank
 
     Centres fall from 0.35 cycles a step (or higher for large Q) by factors 2^(1/Q) with constant relative
     width, neighbours crossing at half power, down to the width of the low-pass, 0.1 / 2^J; below, they are
-    evenly spaced at that width (Andén & Mallat 2014, arXiv 1304.6763, sec. 2.2).
+    evenly spaced at that width (Andén & Mallat 2014, arXiv 1304.6763).
     """
     ratio = 2 ** (-1 / Q)
     relative = (1 - ratio) / (1 + ratio) / math.sqrt(math.log(2))  # width of a wavelet over its centre
@@ -132,7 +132,7 @@ def morlet_2d(shape: Sequence[int], J: int, L: int = 8, tight: bool = True) -> F
     """Return a bank in the plane: J scales, an octave apart, and L directions in half a turn.
 
     The finest has the centre |ξ| = 3π/4, the width 0.8 along ξ and L/4 times as much across (Bruna & Mallat
-    2013, arXiv 1203.1513, sec. 2). The first direction is that of the first axis.
+    2013, arXiv 1203.1513). The first direction is that of the first axis.
     """
     angles = [math.pi * k / L for k in range(L)]
     directions = torch.tensor([[math.cos(a), math.sin(a)] for a in angles], dtype=torch.float64)

@@ -45,7 +45,7 @@ class DensityWavelets(MessagePassing):
         equation=r"U_l(u) = \Big(\sum_m \big|\sum_j q_j\, (g \star \psi_{lm})(u - r_j)\big|^2\Big)^{1/2}",
         cost="atoms · points · (l+1)³",
         fused="products over the axes, as matrix products",
-        source="Eickenberg et al. 2018, arXiv 1805.00571, eqs. 6 and 7",
+        source="Eickenberg et al. 2018, arXiv 1805.00571",
     )
     symmetry = Symmetry(("T",))  # and permutations of atoms, which points do not follow
     harmonics: Float[Tensor, "harmonics monomials"]
@@ -59,7 +59,7 @@ class DensityWavelets(MessagePassing):
         self.exponents = monomials(lmax)
         degree = torch.cat([torch.full((2 * k + 1,), k) for k in range(lmax + 1)])
         gain = (scale / self.tau) ** degree.double() / (math.sqrt(2 * math.pi) * self.tau) ** 3
-        self.harmonics = gain[:, None] * solid_harmonics(lmax)
+        self.register_buffer("harmonics", gain[:, None] * solid_harmonics(lmax), persistent=False)
 
     def axes(self, like: Tensor) -> list[Float[Tensor, "points"]]:
         """Coordinates of the grid's points from its centre, along each axis."""

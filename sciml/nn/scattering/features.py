@@ -32,7 +32,7 @@ def solid_harmonic_features(
     """Return solid-harmonic scattering coefficients of molecules, and what each is: channel and path.
 
     The channels are nuclear charges, valence electrons, and the rest of the electrons (Eickenberg et al.
-    2018, sec. III). Every molecule gets a box that holds it.
+    2018). Every molecule gets a box that holds it.
 
     Args:
         numbers: atomic numbers of each molecule.

@@ -3,7 +3,7 @@
     ρ(u) = Σ_i q_i g_σ(u − r_i),    U_jl(u) = (Σ_m |ρ ⋆ ψ_jlm|²)^½,    V_jj'l(u) = (Σ_m |U_jl ⋆ ψ_j'lm|²)^½
 
 The coefficients are ∫ U^q du and ∫ V^q du for j < j' and several powers q (Eickenberg et al. 2018, arXiv
-1805.00571, eqs. 6 to 10).
+1805.00571).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class SolidHarmonicScattering(MessagePassing):
         equation=r"S_{jl}^q = \int \Big(\sum_m |\rho \star \psi_{jlm}|^2\Big)^{q/2} du",
         cost="points · scales² · (l+1)² · log points",
         fused="products over the axes, then FFT with sampling folded in",
-        source="Eickenberg et al. 2018, arXiv 1805.00571, eqs. 6 to 10",
+        source="Eickenberg et al. 2018, arXiv 1805.00571",
     )
     symmetry = Symmetry(("S", "T"))
 

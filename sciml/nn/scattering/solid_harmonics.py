@@ -2,7 +2,7 @@
 
 A solid harmonic Y_lm is a polynomial in x, y, z, homogeneous of degree l, whose Laplacian is zero; under
 rotations the 2l + 1 of one degree turn among themselves, Σ_m Y_lm(u)² = |u|^2l. With a Gaussian it is a
-wavelet (Eickenberg et al. 2018, arXiv 1805.00571, eq. 5),
+wavelet (Eickenberg et al. 2018, arXiv 1805.00571),
 
     ψ_lm(u) = (2π)^(−3/2) s^(−3) Y_lm(u / s) exp(−|u|² / 2s²),
     ψ̂_lm(ω) = (−i)^l Y_lm(s ω) exp(−s²|ω|² / 2).

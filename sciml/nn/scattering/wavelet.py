@@ -39,7 +39,7 @@ class WaveletConvolution(MessagePassing):
         geometry="relative offset, one complex number for each wavelet",
         equation=r"x_i' = \Big|\sum_j \psi(\mathrm{offset}_{ij})\, x_j\Big|",
         cost="nodes² · channels · wavelets",
-        source="Bruna & Mallat 2013, arXiv 1203.1513, eq. 12",
+        source="Bruna & Mallat 2013, arXiv 1203.1513",
     )
     needs_layout = True
 
