@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
+from bench_scattering import scattering_1d, scattering_2d
 from common import keep_memory
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -199,12 +200,32 @@ def group_convolution(repeats: int) -> Iterator[Row]:
         yield Row(title, "escnn", *paired(ours, theirs, repeats), 1.0)
 
 
+def scattering(repeats: int) -> Iterator[Row]:
+    """Scattering in 1-D and 2-D: against kymatio's torch backend (bench_scattering.py has more of it)."""
+    for timing in (
+        scattering_1d(batch=1, repeat=repeats),
+        scattering_1d(batch=8, repeat=repeats),
+        scattering_2d(64, 3, batch=16, repeat=repeats),
+        scattering_2d(256, 4, batch=1, repeat=repeats),
+    ):
+        assert timing.peer_both is not None
+        yield Row(
+            f"scattering, {timing.name}",
+            "kymatio",
+            timing.both,
+            timing.peer_both,
+            timing.both / timing.peer_both,
+            1.0,
+        )
+
+
 ROWS = {
     message_passing: "torch_geometric",
     scatter_sum: "torch",
     convolution: "torch",
     attention: "torch",
     group_convolution: "escnn",
+    scattering: "kymatio",
 }
 
 

@@ -35,12 +35,21 @@ from sciml.nn.groups import (
 from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialForce
 from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_reduce, segment_softmax
 from sciml.nn.mlp import mlp
+from sciml.nn.scattering import (
+    DensityWavelets,
+    Scattering1d,
+    Scattering2d,
+    Scattering3d,
+    SolidHarmonicScattering,
+    WaveletConvolution,
+)
 
 __all__ = [
     "About",
     "ArrowReadout",
     "AttentionByMessages",
     "ConvolutionByAttention",
+    "DensityWavelets",
     "DistanceBias",
     "EdgeBias",
     "EdgeMLP",
@@ -68,10 +77,15 @@ __all__ = [
     "QuadraticBias",
     "RadialForce",
     "Rotary",
+    "Scattering1d",
+    "Scattering2d",
+    "Scattering3d",
     "SinusoidalEncoding",
+    "SolidHarmonicScattering",
     "SpectralBias",
     "TransformerBlock",
     "WalkEncoding",
+    "WaveletConvolution",
     "as_attention",
     "mlp",
     "recording",

@@ -6,6 +6,7 @@ from cases import (
     grids,
     groups,
     particles,
+    scattering,
 )
 
 CASES = [
@@ -14,4 +15,5 @@ CASES = [
     *grids.CASES,
     *groups.CASES,
     *particles.CASES,
+    *scattering.CASES,
 ]
