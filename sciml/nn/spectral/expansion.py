@@ -51,7 +51,7 @@ def chebyshev_coefficients(
             "Chebyshev expansion takes one gain for each eigenvalue, for all channels."
         )
     order = torch.arange(degree + 1, dtype=largest.dtype, device=largest.device)
-    scale = torch.where(order == 0, 1.0, 2.0) / points
+    scale = (2 - (order == 0).to(order.dtype)) / points
     if jackson:
         scale = scale * _jackson(order, degree + 1)
     return value @ torch.cos(angle[:, None] * order) * scale
@@ -148,8 +148,9 @@ def sufficient_degree(f: Response, largest: float, tolerance: float) -> int:
         if not math.isfinite(peak):
             raise ValueError(f"The function is not finite everywhere between 0 and {largest:g}.")
         tail = c.flip(0).cumsum(0).flip(0)  # tail[k] = Σ_{j ≥ k} |c_j|
-        if float(tail[3 * degree // 4]) <= tolerance * peak / 2:  # the rest decays as fast as this quarter
-            return max(int((tail > tolerance * peak / 2).sum()) - 1, 0)
+        level = max(tolerance, 1e-15 * degree) * peak / 2  # below are the rounding errors of so many terms
+        if float(tail[3 * degree // 4]) <= level:  # the rest decays as fast as this quarter
+            return max(int((tail > level).sum()) - 1, 0)
         degree = 2 * degree + 1
     raise ValueError(
         f"The function is too rough on [0, {largest:g}]: {MOST_TERMS} Chebyshev terms leave an error above "

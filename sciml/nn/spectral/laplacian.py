@@ -57,7 +57,8 @@ class LaplacianMatrix:
         own = torch.arange(self.graph.num_nodes, device=self.graph.device)
         place = torch.cat([self.graph.edge_index.flip(0), own.expand(2, -1)], dim=1)
         n = self.graph.num_nodes
-        matrix = torch.sparse_coo_tensor(place, torch.cat([self.off, self.diagonal]), (n, n)).coalesce()
+        values = torch.cat([self.off, self.diagonal])
+        matrix = torch.sparse_coo_tensor(place, values, (n, n), check_invariants=False).coalesce()
         row, column = matrix.indices()
         pointer = torch.searchsorted(row.contiguous(), torch.arange(n + 1, device=row.device))
         return csr_matrix(pointer, column, matrix.values())
