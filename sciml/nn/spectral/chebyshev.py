@@ -13,7 +13,7 @@ from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.grid import check_channels
 from sciml.nn.spectral.expansion import chebyshev_coefficients, chebyshev_terms, rescaled
-from sciml.nn.spectral.laplacian import Kind, LaplacianLayer, along, laplacian
+from sciml.nn.spectral.laplacians import Kind, LaplacianLayer, along, laplacian
 from sciml.nn.spectral.responses import Response
 
 

@@ -12,7 +12,7 @@ from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.grid import check_channels
 from sciml.nn.message_passing import Edges, MessagePassing, segment_reduce
-from sciml.nn.spectral.laplacian import along, inverse
+from sciml.nn.spectral.laplacians import along, inverse
 from sciml.nn.spectral.sparse import sparse_product
 from sciml.nn.spectral.undirected import check_undirected, edge_weights
 from sciml.symmetry import Symmetry
@@ -83,7 +83,7 @@ class Propagation(MessagePassing):
 
     def _matrix(self, graph: Graph) -> Callable[[Tensor], Tensor]:
         between, own = self._coefficients(graph, graph.nodes[self.field].dtype)
-        return lambda x: sparse_product(graph, between, x) + own[:, None] * x
+        return lambda x: sparse_product(graph, between, x, symmetric=self.weight is None) + own[:, None] * x
 
     def _coefficients(self, graph: Graph, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return Â_ij for edges and Â_ii for the loops that come on top."""

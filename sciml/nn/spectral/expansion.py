@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sciml.nn.spectral.laplacian import LaplacianMatrix, along
+from sciml.nn.spectral.laplacians import LaplacianMatrix, along
 from sciml.nn.spectral.responses import Response
 
 MOST_TERMS = 4096

@@ -11,7 +11,7 @@ from torch import Tensor
 from sciml.graph import Graph
 from sciml.nn.spectral.expansion import chebyshev_function
 from sciml.nn.spectral.filters import SpectralFilter
-from sciml.nn.spectral.laplacian import Kind, along, laplacian
+from sciml.nn.spectral.laplacians import Kind, along, laplacian
 from sciml.nn.spectral.responses import Heat, Response, Wave, WaveImpulse
 from sciml.nn.spectral.spectrum import with_spectrum
 

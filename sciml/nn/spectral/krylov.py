@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sciml.graph import Graph
 from sciml.nn.message_passing import segment_reduce
-from sciml.nn.spectral.laplacian import Kind, LaplacianMatrix, laplacian
+from sciml.nn.spectral.laplacians import Kind, LaplacianMatrix, laplacian
 from sciml.nn.spectral.responses import Response
 
 

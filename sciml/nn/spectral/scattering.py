@@ -20,7 +20,7 @@ from torch import Tensor
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.message_passing import segment_reduce
-from sciml.nn.spectral.laplacian import LaplacianLayer, laplacian
+from sciml.nn.spectral.laplacians import LaplacianLayer, laplacian
 
 Pooling = Literal["stationary", "moments"]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.message_passing import Edges, MessagePassing
-from sciml.nn.spectral.laplacian import Kind, laplacian
+from sciml.nn.spectral.laplacians import Kind, laplacian
 from sciml.symmetry import Symmetry
 
 MODES, EIGENVALUES = "modes", "eigenvalues"

@@ -41,6 +41,7 @@ class LaplacianMatrix:
         degree: sum of the weights that a node receives.
         diagonal: l_i r_i degree_i.
         off: -l_i w_ij r_j for each edge.
+        symmetric: whether ``off`` is so to the last bit, as it is without weights.
     """
 
     graph: Graph
@@ -48,9 +49,10 @@ class LaplacianMatrix:
     degree: Float[Tensor, "nodes"]
     diagonal: Float[Tensor, "nodes"]
     off: Float[Tensor, "edges"]
+    symmetric: bool = False
 
     def __matmul__(self, x: Float[Tensor, "nodes ..."]) -> Float[Tensor, "nodes ..."]:
-        return along(self.diagonal, x) * x + sparse_product(self.graph, self.off, x)
+        return along(self.diagonal, x) * x + sparse_product(self.graph, self.off, x, symmetric=self.symmetric)
 
     def to_csr(self) -> Tensor:
         """Return the off-diagonal and diagonal entries as one sparse CSR tensor, ``(nodes, nodes)``."""
@@ -110,7 +112,8 @@ def laplacian(
     degree = segment_reduce(w, graph.receiver, graph.num_nodes)
     left, right = scales(degree, kind)
     off = -left[graph.receiver] * w * right[graph.sender]
-    return LaplacianMatrix(graph, kind, degree, left * degree * right, off)
+    symmetric = weight is None and kind != "random walk"
+    return LaplacianMatrix(graph, kind, degree, left * degree * right, off, symmetric)
 
 
 class LaplacianLayer(MessagePassing):
