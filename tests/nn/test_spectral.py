@@ -219,6 +219,12 @@ def test_bad_options_are_refused():
             bad()
 
 
+def test_a_signal_of_another_precision_than_the_basis_is_refused():
+    graph = with_spectrum(from_matrix(ring(5)), dtype=torch.float32)
+    with pytest.raises(ValueError, match=r"of torch.float64, .* of torch.float32: call with_spectrum"):
+        SpectralFilter(Heat(1.0))(graph)
+
+
 def test_too_many_nodes_for_a_dense_basis(monkeypatch):
     monkeypatch.setattr("sciml.nn.spectral.spectrum.MOST_NODES", 4)
     with pytest.raises(ValueError, match="5 nodes, more than 4: take Cheb"):
@@ -466,6 +472,9 @@ def test_sparse_products_are_matrix_products_with_all_derivatives():
     product = lambda v, x: sparse_product(graph, v, x)
     assert torch.autograd.gradcheck(product, (values, x))
     assert torch.autograd.gradgradcheck(product, (values, x))
+    assert torch.autograd.gradcheck(product, (values, x), check_forward_ad=True, check_batched_grad=True)
+    by_weights = torch.func.jacrev(product)(values.detach(), x.detach())
+    torch.testing.assert_close(by_weights, torch.func.jacfwd(product)(values.detach(), x.detach()))
     half = sparse_product(graph, values.bfloat16(), x.bfloat16())
     torch.testing.assert_close(half.double(), product(values, x), atol=0.1, rtol=0.1)
     assert sparse_product(graph, values, x[:, :0]).shape == (4, 0, 2)

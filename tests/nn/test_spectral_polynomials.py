@@ -21,7 +21,7 @@ from known_graphs import (
 )
 from scipy.special import ive
 
-from sciml.graph import batch
+from sciml.graph import Graph, batch
 from sciml.nn.spectral import (
     ChebyshevFilter,
     ChebyshevFunction,
@@ -38,6 +38,7 @@ from sciml.nn.spectral import (
     lanczos_function,
     laplacian,
     largest_eigenvalue,
+    scattering_features,
     with_spectrum,
 )
 
@@ -236,6 +237,7 @@ def test_bad_filters_are_refused():
         lambda: ChebyshevFilter(2, 2, largest=0.0),
         lambda: SimplifiedGraphConvolution(2, 2, -1),
         lambda: ChebyshevFilter(3, 2).double()(graph),
+        lambda: ChebyshevFilter(3, 2).double()(graph.with_nodes(x=torch.ones(5, 3, 2, dtype=double))),
         lambda: GraphConvolution(3, 2).double()(graph),
     ):
         with pytest.raises(ValueError, match=r"at least 0|takes 3 channels"):
@@ -316,6 +318,15 @@ def test_largest_eigenvalues(kind):
     found = largest_eigenvalue(graph, kind, "weight").double()
     assert (found >= exact * (1 - 1e-6)).all()
     torch.testing.assert_close(found, exact, rtol=5e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["exact", "chebyshev"])
+def test_nothing_from_nothing(method):
+    none = Graph.create(torch.zeros(2, 0), {"x": torch.zeros(0, 3)})
+    assert heat_kernel(none, 1.0, method=method).nodes["x"].shape == (0, 3)
+    assert lanczos_function(laplacian(none), none.nodes["x"], heat).shape == (0, 3)
+    assert largest_eigenvalue(none).tolist() == [0]
+    assert (scattering_features(none) == 0).all()
 
 
 # ------------------------------------------------------------------ large graphs

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
-from sciml.nn.grid import check_channels
 from sciml.nn.spectral.expansion import chebyshev_coefficients, chebyshev_terms, rescaled
 from sciml.nn.spectral.laplacians import Kind, LaplacianLayer, along, laplacian
 from sciml.nn.spectral.responses import Response
+from sciml.nn.spectral.undirected import check_signal
 
 
 class PolynomialLayer(LaplacianLayer):
@@ -112,7 +112,7 @@ class ChebyshevFilter(PolynomialLayer):
             ValueError: a directed graph, negative weights, a field of other channels.
         """
         x = graph.nodes[self.field]
-        check_channels(x, self.in_channels, type(self).__name__, self.field)
+        check_signal(x, self.in_channels, type(self).__name__, self.field)
         multiply, _ = self.operator(graph)
         narrow = self.fused and self._recording is None and self.out_channels < self.in_channels
         value = self._clenshaw(multiply, x) if narrow else self._upward(multiply, x)

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
-from sciml.nn.grid import check_channels
 from sciml.nn.message_passing import Edges, MessagePassing, segment_reduce
 from sciml.nn.spectral.laplacians import along, inverse
 from sciml.nn.spectral.sparse import sparse_product
-from sciml.nn.spectral.undirected import check_undirected, edge_weights
+from sciml.nn.spectral.undirected import check_signal, check_undirected, edge_weights
 from sciml.symmetry import Symmetry
 
 
@@ -63,7 +62,7 @@ class Propagation(MessagePassing):
             ValueError: a directed graph, negative weights, a field of other channels.
         """
         x = graph.nodes[self.field]
-        check_channels(x, self.in_channels, type(self).__name__, self.field)
+        check_signal(x, self.in_channels, type(self).__name__, self.field)
         check_undirected(graph, self.weight)
         fused = self.fused and self._recording is None
         step = self._matrix(graph) if fused else self._along_edges(graph)

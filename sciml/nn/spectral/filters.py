@@ -9,6 +9,7 @@ from torch import Tensor
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.spectral.responses import Response
+from sciml.nn.spectral.sparse import rows
 from sciml.nn.spectral.spectrum import EIGENVALUES, ModeLayer, basis_of
 
 
@@ -51,7 +52,7 @@ class SpectralFilter(ModeLayer):
         x = graph.nodes[self.field]
         modes = basis_of(graph).shape[1]
         gain = self.response(graph.globals[EIGENVALUES][:, :modes])
-        spectrum = self.analyse(graph, x.flatten(1) if x.ndim > 1 else x[:, None])
+        spectrum = self.analyse(graph, rows(x))
         spec = graph.spec("nodes", self.field)
         if gain.ndim == 2:
             value = self.synthesize(graph, gain[..., None] * spectrum).reshape(x.shape)

@@ -16,6 +16,8 @@ from sciml.graph import Graph
 from sciml.nn.message_passing import segment_reduce
 from sciml.nn.spectral.laplacians import Kind, LaplacianMatrix, laplacian
 from sciml.nn.spectral.responses import Response
+from sciml.nn.spectral.sparse import rows
+from sciml.nn.spectral.undirected import dtype_of
 
 
 def lanczos_function(
@@ -39,7 +41,7 @@ def lanczos_function(
     if torch.is_grad_enabled() and (x.requires_grad or L.off.requires_grad):
         raise ValueError("lanczos_function has no derivatives: detach x, or take chebyshev_function.")
     with torch.no_grad():
-        flat = x.reshape(len(x), -1)
+        flat = rows(x)
         basis, T, norm = _tridiagonalize(L, flat, steps)
         eigenvalue, vectors = torch.linalg.eigh(T)  # graphs channels steps (steps)
         first = torch.einsum("gcmk,gck,gck->gcm", vectors, f(eigenvalue), vectors[..., 0, :])
@@ -74,7 +76,7 @@ def largest_eigenvalue(
         eigenvalue, vectors = torch.linalg.eigh(head)
         residual = T[:, 0, steps, steps - 1] * vectors[:, -1, -1].abs()
         estimate = torch.minimum(eigenvalue[:, -1] + residual, L.upper_bound())
-        return estimate.to(torch.get_default_dtype())
+        return estimate.to(dtype_of(graph, weight))
 
 
 def _tridiagonalize(

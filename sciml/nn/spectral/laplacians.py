@@ -25,7 +25,7 @@ from sciml.graph import Graph
 from sciml.nn.about import About
 from sciml.nn.message_passing import Edges, MessagePassing, segment_reduce
 from sciml.nn.spectral.sparse import csr_matrix, sparse_product
-from sciml.nn.spectral.undirected import check_undirected, edge_weights
+from sciml.nn.spectral.undirected import check_undirected, dtype_of, edge_weights
 from sciml.symmetry import Symmetry
 
 Kind = Literal["combinatorial", "symmetric", "random walk"]
@@ -98,17 +98,14 @@ def laplacian(
         graph: every edge in both directions, with one weight.
         kind: see the module; differentiable in the weights.
         weight: edge field of weights (at least zero); None if all are one.
-        dtype: of the entries; that of the weights, or torch's default, if None.
+        dtype: of the entries; that of the weights, or of the first field of floats on nodes, if None.
 
     Raises:
         ValueError: a directed graph (a pair of nodes is named), negative weights, an unknown kind.
     """
     check_kind(kind)
-    if dtype is None:
-        own = None if weight is None or weight not in graph.edges else graph.edges[weight].dtype
-        dtype = own if own is not None and own.is_floating_point else torch.get_default_dtype()
     check_undirected(graph, weight)
-    w = edge_weights(graph, weight, dtype)
+    w = edge_weights(graph, weight, dtype or dtype_of(graph, weight))
     degree = segment_reduce(w, graph.receiver, graph.num_nodes)
     left, right = scales(degree, kind)
     off = -left[graph.receiver] * w * right[graph.sender]

@@ -21,6 +21,7 @@ from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.message_passing import segment_reduce
 from sciml.nn.spectral.laplacians import LaplacianLayer, laplacian
+from sciml.nn.spectral.undirected import check_signal
 
 Pooling = Literal["stationary", "moments"]
 
@@ -92,8 +93,7 @@ class DiffusionScattering(LaplacianLayer):
             ValueError: a directed graph, negative weights, a field that is not (nodes, channels).
         """
         x = graph.nodes[self.field]
-        if x.ndim != 2:
-            raise ValueError(f"nodes.{self.field} has shape {tuple(x.shape)}; expected (nodes, channels).")
+        check_signal(x, None, type(self).__name__, self.field)
         y = torch.stack(self.moduli(graph, x), dim=-1)  # nodes channels paths
         features = self.pool(graph, y)
         spec = Spec(f"{features.shape[-1]}x0e")

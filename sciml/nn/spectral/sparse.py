@@ -33,7 +33,7 @@ def sparse_product(
             then need not sort the edges.
     """
     dtype = torch.promote_types(values.dtype, x.dtype)
-    flat, values = x.reshape(x.shape[0], -1).to(dtype), values.to(dtype)
+    flat, values = rows(x).to(dtype), values.to(dtype)
     fast = flat.device.type == "cpu" and flat.dtype in (torch.float32, torch.float64)
     if fast and flat.numel() and values.numel():
         product: Tensor = _Product.apply(
@@ -42,6 +42,11 @@ def sparse_product(
         return product.reshape(x.shape)
     spread = values.reshape(-1, 1) * flat[graph.sender]
     return torch.zeros_like(flat).index_add(0, graph.receiver, spread).reshape(x.shape)
+
+
+def rows(x: Float[Tensor, "nodes ..."]) -> Float[Tensor, "nodes channels"]:
+    """View further axes as channels, also where there are no nodes."""
+    return x.flatten(1) if x.ndim > 1 else x[:, None]
 
 
 def csr_matrix(
@@ -67,6 +72,7 @@ class _Product(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         *matrix, x, ctx.symmetric = inputs
         ctx.save_for_backward(*matrix, x if ctx.needs_input_grad[3] else None)
+        ctx.save_for_forward(*matrix, x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
@@ -81,3 +87,38 @@ class _Product(torch.autograd.Function):
             pointer = torch.searchsorted(sender[order], torch.arange(len(pointer)))
             by_x = _Product.apply(pointer, receiver[order], sender[order], values[order], gradient, False)
         return None, None, None, by_values, by_x, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        *structure, values, x = ctx.saved_tensors
+        of_values, of_x = tangents[3:5]
+        change = torch.zeros_like(x)
+        if of_values is not None:
+            change = change + _Product.apply(*structure, of_values, x, False)
+        if of_x is not None:
+            change = change + _Product.apply(*structure, values, of_x, ctx.symmetric)
+        return change
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        pointer: Tensor,
+        sender: Tensor,
+        receiver: Tensor,
+        values: Tensor,
+        x: Tensor,
+        symmetric: bool,
+    ) -> tuple[Tensor, int]:
+        structure, (by_values, by_x) = (pointer, sender, receiver), in_dims[3:5]
+        if by_values is None:  # many signals are more channels
+            assert by_x is not None
+            many = x.movedim(by_x, -1)  # nodes channels batch
+            result = _Product.apply(*structure, values, many.flatten(1), symmetric)
+            return result.unflatten(1, many.shape[1:]), 2
+        own = lambda value, dim, i: value if dim is None else value.select(dim, i)
+        results = [
+            _Product.apply(*structure, own(values, by_values, i), own(x, by_x, i), symmetric)
+            for i in range(info.batch_size)
+        ]
+        return torch.stack(results), 0

@@ -15,6 +15,8 @@ from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.message_passing import Edges, MessagePassing
 from sciml.nn.spectral.laplacians import Kind, laplacian
+from sciml.nn.spectral.sparse import rows
+from sciml.nn.spectral.undirected import dtype_of
 from sciml.symmetry import Symmetry
 
 MODES, EIGENVALUES = "modes", "eigenvalues"
@@ -47,7 +49,7 @@ def with_spectrum(
         modes: K, how many modes to keep, the smoothest first; all if None.
         width: W, at least the number of nodes of each graph; that of the largest if None. Give the same
             number to graphs that are to be batched later.
-        dtype: of the fields; torch's default if None.
+        dtype: of the fields; that of the first field of floats on nodes if None.
 
     Raises:
         ValueError: a directed graph, the random-walk Laplacian (which is not symmetric), more nodes than
@@ -70,7 +72,7 @@ def with_spectrum(
     if not 1 <= modes <= width:
         raise ValueError(f"modes={modes} must be between 1 and {width}, the nodes of the largest graph.")
     values, basis = _eigenbases(graph, counts, kind, weight, width)
-    dtype = dtype or torch.get_default_dtype()
+    dtype = dtype or dtype_of(graph)
     with_basis = graph.with_nodes({MODES: Spec()}, **{MODES: basis[:, :modes].to(dtype)})
     return with_basis.with_globals({EIGENVALUES: Spec()}, **{EIGENVALUES: values.to(dtype)})
 
@@ -127,7 +129,7 @@ class ModeLayer(MessagePassing):
 
     def analyse(self, graph: Graph, x: Float[Tensor, "nodes channels"]) -> Float[Tensor, "graphs K channels"]:
         """Return Σ_i U_ik x_i for every mode."""
-        U = basis_of(graph)
+        U = basis_of(graph, x.dtype)
         if self.dense:
             return torch.einsum("gik,gic->gkc", pad(graph, U), pad(graph, x))
         two_sided = _to_modes(graph, U, x)
@@ -137,7 +139,7 @@ class ModeLayer(MessagePassing):
         self, graph: Graph, spectrum: Float[Tensor, "graphs K channels"]
     ) -> Float[Tensor, "nodes channels"]:
         """Return Σ_k U_ik x̂_k at every node."""
-        U = basis_of(graph)
+        U = basis_of(graph, spectrum.dtype)
         if self.dense:
             value = torch.einsum("gik,gkc->gic", pad(graph, U), spectrum)
             return value.flatten(0, 1)[_padded_row(graph)]
@@ -176,7 +178,7 @@ class GraphFourier(ModeLayer):
             ValueError: a graph without its spectrum.
         """
         x = graph.nodes[self.field]
-        result = self.analyse(graph, x.flatten(1) if x.ndim > 1 else x[:, None])
+        result = self.analyse(graph, rows(x))
         return graph.with_globals(None, **{self.output: result.unflatten(-1, x.shape[1:] or (1,))})
 
 
@@ -220,14 +222,20 @@ class InverseGraphFourier(ModeLayer):
 # -------------------------------------------------------------------- details
 
 
-def basis_of(graph: Graph) -> Float[Tensor, "nodes K"]:
-    """Return the stored modes; ValueError where there are none."""
+def basis_of(graph: Graph, dtype: torch.dtype | None = None) -> Float[Tensor, "nodes K"]:
+    """Return the stored modes; ValueError where there are none, or of another precision."""
     if MODES not in graph.nodes or EIGENVALUES not in graph.globals:
         raise ValueError(
             "The graph lacks its spectrum (nodes.modes and globals.eigenvalues): compute it once with "
             "sciml.nn.with_spectrum(graph), or take a ChebyshevFilter, which needs none."
         )
-    return graph.nodes[MODES]
+    U = graph.nodes[MODES]
+    if dtype not in (None, U.dtype):
+        raise ValueError(
+            f"The signal is of {dtype}, the graph's modes are of {U.dtype}: call with_spectrum(graph, "
+            f"dtype={dtype}), or convert both with graph.to(...)."
+        )
+    return U
 
 
 def pad(graph: Graph, value: Float[Tensor, "nodes channels"]) -> Float[Tensor, "graphs W channels"]:

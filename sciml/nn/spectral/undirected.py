@@ -38,6 +38,22 @@ def edge_weights(graph: Graph, name: str | None, dtype: torch.dtype) -> Float[Te
     return weight.to(dtype)
 
 
+def check_signal(x: Tensor, channels: int | None, layer: str, field: str) -> None:
+    """Raise ValueError unless the field is (nodes, channels)."""
+    if x.ndim != 2 or channels not in (None, x.shape[1]):
+        raise ValueError(
+            f"{layer} takes {channels or 'any number of'} channels; nodes.{field} has shape {tuple(x.shape)}, "
+            f"expected (nodes, {channels or 'channels'})."
+        )
+
+
+def dtype_of(graph: Graph, weight: str | None = None) -> torch.dtype:
+    """Return the precision of the weights, or of the first field of floats on nodes, or torch's default."""
+    own = [graph.edges[weight]] if weight in graph.edges else []
+    values = [v for v in (*own, *graph.nodes.values()) if v.is_floating_point()]
+    return values[0].dtype if values else torch.get_default_dtype()
+
+
 def check_undirected(graph: Graph, weight: str | None = None, tolerance: float | None = None) -> None:
     """Raise ValueError unless every edge i→j has its j→i with the same weight, and none is negative.
 
