@@ -42,8 +42,8 @@ def check_signal(x: Tensor, channels: int | None, layer: str, field: str) -> Non
     """Raise ValueError unless the field is (nodes, channels)."""
     if x.ndim != 2 or channels not in (None, x.shape[1]):
         raise ValueError(
-            f"{layer} takes {channels or 'any number of'} channels; nodes.{field} has shape {tuple(x.shape)}, "
-            f"expected (nodes, {channels or 'channels'})."
+            f"{layer} takes {channels or 'any number of'} channels; nodes.{field} has shape {tuple(x.shape)}"
+            f", expected (nodes, {channels or 'channels'})."
         )
 
 
