@@ -7,6 +7,7 @@ from cases import (
     groups,
     particles,
     scattering,
+    spectral,
 )
 
 CASES = [
@@ -16,4 +17,5 @@ CASES = [
     *groups.CASES,
     *particles.CASES,
     *scattering.CASES,
+    *spectral.CASES,
 ]
