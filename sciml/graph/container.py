@@ -23,7 +23,7 @@ from sciml.graph.fields import (
     default_specs,
     describe,
 )
-from sciml.graph.layout import Layout
+from sciml.graph.layout import Layout, alone
 
 _PARTS = ("edge_index", *PLACES, "node_counts", "edge_counts", "sender_counts", "specs", "layout")
 _NUMBERING = {"edge_index", "node_counts", "edge_counts", "sender_counts"}  # what a layout promises
@@ -359,7 +359,7 @@ class Graph:
             edge_counts=edge_counts,
             senders=senders,
             sender_counts=sender_counts,
-            layout=self.layout,
+            layout=alone(self.layout, len(node), len(sender)) if len(chosen) == 1 else self.layout,
         )
 
     def _chosen(self, ids: int | slice | Sequence[int] | Tensor) -> Int[Tensor, "chosen"]:

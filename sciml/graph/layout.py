@@ -72,12 +72,27 @@ class Grid:
 class Complete:
     """Every node of a graph hears every sender of the same graph (itself too, where the sets are one).
 
+    Edges stand in the order of their receivers, and those of one receiver in the order of their senders,
+    so that values on edges are tables, receivers by senders, one after the other.
+
     Attributes:
-        receivers, senders: the most that any graph of the batch has.
+        receivers, senders: bounds that no graph of the batch exceeds; in graphs that stand alone, numbers.
     """
 
     receivers: int
     senders: int
+
+    def edges(
+        self, receivers: Int[Tensor, "graphs"], senders: Int[Tensor, "graphs"]
+    ) -> tuple[Int[Tensor, "2 edges"], Int[Tensor, "graphs"]]:
+        """Return edge_index and edges per graph, for graphs of these sizes."""
+        number = receivers * senders
+        graph = torch.repeat_interleave(torch.arange(len(number), device=number.device), number)
+        place = torch.arange(len(graph), device=number.device) - (number.cumsum(0) - number)[graph]
+        width = senders[graph]  # each edge's place in the table of its graph
+        sender = (senders.cumsum(0) - senders)[graph] + place % width
+        receiver = (receivers.cumsum(0) - receivers)[graph] + place // width
+        return torch.stack([sender, receiver]), number
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,11 @@ def common(layouts: list[Layout | None]) -> Layout | None:
     if all(isinstance(layout, Complete) for layout in layouts):
         return Complete(max(c.receivers for c in layouts), max(c.senders for c in layouts))  # type: ignore[union-attr]
     return first if all(layout == first for layout in layouts) else None
+
+
+def alone(layout: Layout | None, receivers: int, senders: int) -> Layout | None:
+    """Return the layout of one graph of a batch, whose sizes are these."""
+    return Complete(receivers, senders) if isinstance(layout, Complete) else layout
 
 
 @lru_cache(maxsize=64)

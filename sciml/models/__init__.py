@@ -2,6 +2,7 @@
 
 from sciml.models.collaborative_filter import CollaborativeFilter
 from sciml.models.drug_target import DrugTarget, PairGraphs
+from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.models.molecule_encoder import MoleculeEncoder
@@ -10,6 +11,7 @@ from sciml.models.sequence_encoder import SequenceEncoder
 __all__ = [
     "CollaborativeFilter",
     "DrugTarget",
+    "GraphTransformer",
     "ImageNetwork",
     "InteractionNetwork",
     "MoleculeEncoder",

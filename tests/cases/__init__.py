@@ -1,5 +1,23 @@
 """Every layer and model with an example: what the contract is tried on. A new one costs one line."""
 
-from cases import general, grids, groups, particles, twosided
+from cases import (
+    attention,
+    general,
+    grids,
+    groups,
+    particles,
+    scattering,
+    spectral,
+    twosided,
+)
 
-CASES = [*particles.CASES, *general.CASES, *grids.CASES, *groups.CASES, *twosided.CASES]
+CASES = [
+    *attention.CASES,
+    *general.CASES,
+    *grids.CASES,
+    *groups.CASES,
+    *particles.CASES,
+    *scattering.CASES,
+    *spectral.CASES,
+    *twosided.CASES,
+]
