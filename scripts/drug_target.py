@@ -125,7 +125,7 @@ def write_left_out(run_dir: Path, data: DrugTargetData) -> None:
 def show(found: Mapping[str, Mapping[str, float]], title: str, unit: str = "") -> None:
     """Print metrics, a row for the model and one for each baseline."""
     names = list(found["test"])
-    heads = [f"{n} [{unit}]" if unit and n in IN_UNIT else n for n in names]
+    heads = [f"{n} ({unit})" if unit and n in IN_UNIT else n for n in names]
     table = Table("", *heads, title=title)
     for who, metrics in found.items():
         label = "model" if who == "test" else who.removeprefix("baseline/").replace("_", " ")

@@ -38,10 +38,7 @@ def run(config: DictConfig) -> Path:
 
 def write_table(config: DictConfig) -> Path:
     """Simulate a table of pairs and write it."""
-    try:
-        pairs = PAIRS[config.system](**config.pairs, seed=config.seed)
-    except TypeError as error:
-        raise RunError(f"pairs={dict(config.pairs)}: {error}") from error
+    pairs = PAIRS[config.system](**config[config.system], seed=config.seed)
     output = Path(config.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_pairs(output, pairs)

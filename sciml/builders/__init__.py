@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sciml.builders.complete import complete_graph
+from sciml.builders.complete import complete_graph, sequence_graph
 from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
+from sciml.builders.protein_sequence import protein_sequence_graph
 from sciml.builders.residue import residue_graph, residue_graphs
-from sciml.builders.sequence import sequence_graph
 from sciml.builders.structure import all_pairs, with_modes, with_walks
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "grid_values",
     "molecule_graph",
     "particle_graph",
+    "protein_sequence_graph",
     "residue_graph",
     "residue_graphs",
     "sequence_graph",

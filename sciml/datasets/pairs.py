@@ -105,6 +105,8 @@ def read_pairs(
     """
     path = Path(path)
     table = _table(path)
+    if left == right:
+        raise ValueError(f"{path}: both sides are column {left!r}; a pair needs two.")
     wanted = [c for c in (left, right, value, time, left_text, right_text) if c is not None]
     for column in wanted:
         _require(table, column, path)
@@ -178,6 +180,12 @@ def _table(path: Path) -> Any:
         raise ValueError(
             f"{path}: not a table ({error}); expected a header and a row for each pair."
         ) from error
+    wider = not isinstance(table.index, pd.RangeIndex)  # pandas takes first cells for names of rows
+    if wider:
+        raise ValueError(
+            f"{path}: rows have more cells than the header has columns ({', '.join(table.columns)}); cells "
+            "that hold a separator must stand in quotes."
+        )
     table.columns = [str(c).strip() for c in table.columns]
     table = table.fillna("").apply(lambda column: column.str.strip())
     table = table[(table != "").any(axis=1)]  # blank lines
@@ -187,6 +195,8 @@ def _table(path: Path) -> Any:
 
 
 def _require(table: Any, column: str, path: Path) -> None:
+    if f"{column}.1" in table.columns:  # as pandas calls the second one
+        raise ValueError(f"{path}: two columns are called {column!r}; rename one.")
     if column in table.columns:
         return
     names = list(table.columns)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sciml.builders import molecule_graph, sequence_graph
+from sciml.builders import molecule_graph, protein_sequence_graph
 from sciml.graph import Graph
 from sciml.models.molecule_encoder import MoleculeEncoder
 from sciml.models.sequence_encoder import SequenceEncoder
@@ -24,7 +24,7 @@ class PairGraphs(NamedTuple):
 
     Attributes:
         drugs: of `molecule_graph`.
-        targets: of `sequence_graph`.
+        targets: of `protein_sequence_graph`.
         pairs: number of the drug above that of the target.
     """
 
@@ -51,7 +51,8 @@ class DrugTarget(nn.Module):
 
     Args:
         channels: of both sides.
-        drug_layers, target_layers, kernel: of `MoleculeEncoder` and `SequenceEncoder`.
+        drug_layers, target_layers, kernel: of `MoleculeEncoder` and `SequenceEncoder`. One layer finds words;
+            more layers see further, and need more targets to learn from.
         dropout: in both encoders, in training.
         kind: "affinity", values in the unit of the table; or "link", the probability that the pair binds.
         mean, scale: of the affinities, set from the training data.
@@ -66,7 +67,7 @@ class DrugTarget(nn.Module):
         self,
         channels: int = 64,
         drug_layers: int = 3,
-        target_layers: int = 3,
+        target_layers: int = 1,
         kernel: int = 5,
         dropout: float = 0.1,
         kind: Literal["affinity", "link"] = "affinity",
@@ -116,7 +117,7 @@ class DrugTarget(nn.Module):
         drugs, left = _different([pair[0] for pair in table])
         targets, right = _different([pair[1] for pair in table])
         everything = PairGraphs(
-            molecule_graph(drugs, strict=True), sequence_graph(targets), torch.stack([left, right])
+            molecule_graph(drugs, strict=True), protein_sequence_graph(targets), torch.stack([left, right])
         )
         device = next(self.parameters()).device
         self.eval()

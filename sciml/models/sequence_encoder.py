@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from sciml.builders.sequence import RESIDUES
+from sciml.builders.protein_sequence import RESIDUES
 from sciml.graph import Chain, Graph, Spec
 from sciml.models.molecule_encoder import mean_and_maximum
 from sciml.nn.chain import ChainConvolution
@@ -24,7 +24,7 @@ class SequenceEncoder(nn.Module):
         kernel: residues in a window, odd.
         dropout: after each convolution, in training.
 
-    Input: graphs of `sequence_graph`. Output: ``globals["x"]`` of shape (sequences, channels) and
+    Input: graphs of `protein_sequence_graph`. Output: ``globals["x"]`` of shape (sequences, channels) and
     ``nodes["x"]`` of shape (residues, channels).
     """
 
@@ -52,7 +52,7 @@ class SequenceEncoder(nn.Module):
         if not isinstance(graph.layout, Chain):
             raise ValueError(  # noqa: TRY004 - the type is right, the graph is not
                 "SequenceEncoder needs residues in a row, and the graph has no chain layout: build it with "
-                "sciml.builders.sequence_graph, and leave its nodes in their order."
+                "sciml.builders.protein_sequence_graph, and leave its nodes in their order."
             )
         graph = self.residues(graph)
         spec = {"x": Spec(f"{self.channels}x0e")}

@@ -124,6 +124,6 @@ class ChainConvolution(MessagePassing):
             raise ValueError(
                 f"{type(self).__name__} has a window of {len(self.offsets)} residues; the graph is no chain, "
                 + (f"and its edges have {classes} offsets." if classes else "and its edges have no `offset`.")
-                + " Build it with sciml.builders.sequence_graph."
+                + " Build it with sciml.builders.protein_sequence_graph."
             )
         return graph

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sciml.builders import molecule_graph, sequence_graph
+from sciml.builders import molecule_graph, protein_sequence_graph
 from sciml.builders.molecule import Failure
-from sciml.builders.sequence import SequenceError
+from sciml.builders.protein_sequence import SequenceError
 from sciml.datasets.negatives import NegativeSampler
 from sciml.datasets.pair_splits import PairSplit, split_pairs
 from sciml.datasets.pairs import Pairs
@@ -157,9 +157,9 @@ def train_drug_target(
     validation: PairSet,
     run_dir: str | Path,
     *,
-    epochs: int = 30,
-    batch_size: int = 64,
-    learning_rate: float = 2e-3,
+    epochs: int = 20,
+    batch_size: int = 128,
+    learning_rate: float = 3e-3,
     weight_decay: float = 1e-2,
     seed: int = 0,
     **trainer: Any,
@@ -249,7 +249,7 @@ def _sequences(
     rows = []
     for row, text in enumerate(texts):
         try:
-            sequence_graph(text)
+            protein_sequence_graph(text)
             rows.append(row)
         except SequenceError as error:
             reason = str(error).removeprefix("row 0: ")
@@ -260,4 +260,4 @@ def _sequences(
         raise SequenceError(f"No target could be read; the first: {failures[0]}")
     if failures:
         log.warning("%d of %d targets left out: %s", len(failures), len(texts), failures[0])
-    return sequence_graph([texts[row] for row in rows]), np.array(rows)
+    return protein_sequence_graph([texts[row] for row in rows]), np.array(rows)

@@ -171,6 +171,8 @@ def test_strict_fails_at_the_first_bad_row():
         molecule_graph(["C", "C(", "D("], strict=True)
     with pytest.raises(MoleculeError, match="row 0: 'C1'"):
         molecule_graph("C1")
+    with pytest.raises(MoleculeError, match=r"'some\.sdf': a path and no SMILES; read_sdf"):
+        molecule_graph("some.sdf")
     with pytest.raises(MoleculeError, match=r"2 of 2 molecules left out: row 0"):
         molecule_graph(["C1", None])
     with pytest.raises(MoleculeError, match="No molecules were given"):

@@ -1,14 +1,27 @@
 """Every layer and model with an example: what the contract is tried on. A new one costs one line."""
 
-from cases import attention, general, grids, groups, particles, residue, residue_tasks, twosided
+from cases import (
+    attention,
+    general,
+    grids,
+    groups,
+    particles,
+    residue,
+    residue_tasks,
+    scattering,
+    spectral,
+    twosided,
+)
 
 CASES = [
-    *particles.CASES,
+    *attention.CASES,
     *general.CASES,
     *grids.CASES,
     *groups.CASES,
-    *attention.CASES,
-    *twosided.CASES,
+    *particles.CASES,
     *residue.CASES,
     *residue_tasks.CASES,
+    *scattering.CASES,
+    *spectral.CASES,
+    *twosided.CASES,
 ]

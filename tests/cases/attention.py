@@ -4,8 +4,7 @@ import torch
 from contract import Case
 
 from cases.examples import FEW, grids
-from sciml.builders import all_pairs, complete_graph, with_modes, with_walks
-from sciml.builders.complete import sequence_graph
+from sciml.builders import all_pairs, complete_graph, sequence_graph, with_modes, with_walks
 from sciml.graph import Graph, Spec, batch
 from sciml.models import GraphTransformer
 from sciml.nn.attention import (

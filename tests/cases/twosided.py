@@ -4,7 +4,7 @@ import torch
 from contract import Case
 
 from cases.general import featured
-from sciml.builders import molecule_graph, sequence_graph
+from sciml.builders import molecule_graph, protein_sequence_graph
 from sciml.builders.molecule import ATOM
 from sciml.graph import Graph, Spec, batch
 from sciml.models import CollaborativeFilter, MoleculeEncoder, SequenceEncoder
@@ -15,7 +15,7 @@ MOLECULES = molecule_graph(["CC(=O)N", "F/C=C\\Cl", "C1CO1"])
 
 def chains(*texts, channels=2, seed=0, **options):
     """Sequences with random features."""
-    graph = sequence_graph(texts, **options)
+    graph = protein_sequence_graph(texts, **options)
     random = torch.Generator().manual_seed(seed)
     x = torch.randn(graph.num_nodes, channels, generator=random, dtype=torch.float64)
     return graph.with_nodes({"x": Spec(f"{channels}x0e")}, x=x)
@@ -54,5 +54,5 @@ CASES = [
     ),
     Case("collaborative filter", lambda: CollaborativeFilter(9, 9, 4), preferences((4, 5), (3, 6))),
     Case("molecule encoder", lambda: MoleculeEncoder(8, layers=2), MOLECULES),
-    Case("sequence encoder", lambda: SequenceEncoder(8, 2, 3), sequence_graph(["ACDEFG", "WYV"])),
+    Case("sequence encoder", lambda: SequenceEncoder(8, 2, 3), protein_sequence_graph(["ACDEFG", "WYV"])),
 ]

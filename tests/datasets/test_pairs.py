@@ -43,6 +43,8 @@ def test_other_separators_and_dates(tmp_path):
     ("rows", "options", "message"),
     [
         (["a,X,5,1"], {"value": "pk"}, r"no column 'pk'\. Did you mean 'pK'\?"),
+        (["a,X,5,1,9"], {}, r"rows have more cells than the header has columns \(drug, target, pK, when\)"),
+        (["a,X,5,1"], {"value": "drug"}, r"row 2, column 'drug' is 'a'"),
         (["a,X,5,1"], {"left_text": "smiles"}, r"no column 'smiles'\..*There are: drug, target, pK, when"),
         ([], {}, r"pairs\.csv: no rows below the header"),
         (["a,X,strong,1"], {}, r"row 2, column 'pK' is 'strong'; expected a finite number \(1 such"),
@@ -65,6 +67,14 @@ def test_other_separators_and_dates(tmp_path):
 def test_what_is_wrong_is_named(tmp_path, rows, options, message):
     with pytest.raises(ValueError, match=message):
         read(table(tmp_path, *rows), **options)
+
+
+def test_columns_that_stand_for_two_things(tmp_path):
+    twice = table(tmp_path, "a,X,5,1", header="drug,target,pK,drug\n")
+    with pytest.raises(ValueError, match="two columns are called 'drug'"):
+        read(twice)
+    with pytest.raises(ValueError, match="both sides are column 'drug'"):
+        read_pairs(twice, "drug", "drug")
 
 
 def test_files_that_are_no_tables(tmp_path):

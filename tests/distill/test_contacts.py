@@ -264,9 +264,7 @@ def test_miyazawa_jernigan_is_what_is_known_of_it():
     assert e.min() == e[TABLE["LEU"], TABLE["LEU"]] == -7.37
     assert e.max() == e[TABLE["LYS"], TABLE["LYS"]] == -0.12
     # the paper's lower half, e'_ij = e_ij - (e_ii + e_jj) / 2
-    excess = lambda a, b: (
-        e[TABLE[a], TABLE[b]] - (e[TABLE[a], TABLE[a]] + e[TABLE[b], TABLE[b]]) / 2
-    )
+    excess = lambda a, b: e[TABLE[a], TABLE[b]] - (e[TABLE[a], TABLE[a]] + e[TABLE[b], TABLE[b]]) / 2
     for a, b, value in (
         *(("CYS", "MET", 0.46), ("MET", "PHE", -0.20), ("CYS", "ILE", 0.49)),
         *(("ASP", "HIS", -0.19), ("ASP", "ARG", -0.91), ("ASP", "LYS", -1.01)),

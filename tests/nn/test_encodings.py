@@ -6,8 +6,7 @@ import networkx as nx
 import pytest
 import torch
 
-from sciml.builders import all_pairs, complete_graph, grid_graph, with_modes
-from sciml.builders.complete import sequence_graph
+from sciml.builders import all_pairs, complete_graph, grid_graph, sequence_graph, with_modes
 from sciml.graph import Graph
 from sciml.nn import (
     DistanceBias,

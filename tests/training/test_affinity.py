@@ -7,7 +7,7 @@ import pytest
 import torch
 from rdkit import Chem
 
-from sciml.builders import molecule_graph, sequence_graph
+from sciml.builders import molecule_graph, protein_sequence_graph
 from sciml.datasets import Pairs
 from sciml.datasets.simulated_pairs import simulated_drug_target
 from sciml.models import DrugTarget, PairGraphs
@@ -25,7 +25,7 @@ def model(**options):
 
 def all_pairs():
     pairs = torch.cartesian_prod(torch.arange(3), torch.arange(2)).T
-    return PairGraphs(molecule_graph(DRUGS), sequence_graph(TARGETS), pairs)
+    return PairGraphs(molecule_graph(DRUGS), protein_sequence_graph(TARGETS), pairs)
 
 
 def table(values, left=DRUGS, right=TARGETS):
@@ -53,10 +53,10 @@ def test_the_numbering_of_atoms_means_nothing_and_that_of_residues_does():
     net = model()
     mol = Chem.MolFromSmiles("OC(=O)c1ccccc1")
     shuffled = Chem.RenumberAtoms(mol, [3, 8, 0, 5, 2, 7, 1, 6, 4])
-    pair, target = torch.zeros(2, 1, dtype=torch.long), sequence_graph("ACDEFG")
+    pair, target = torch.zeros(2, 1, dtype=torch.long), protein_sequence_graph("ACDEFG")
     one = net(PairGraphs(molecule_graph(mol), target, pair))
     torch.testing.assert_close(net(PairGraphs(molecule_graph(shuffled), target, pair)), one)
-    other = net(PairGraphs(molecule_graph(mol), sequence_graph("GFEDCA"), pair))
+    other = net(PairGraphs(molecule_graph(mol), protein_sequence_graph("GFEDCA"), pair))
     assert (other - one).abs() > 1e-6
     mirrored = [net(PairGraphs(molecule_graph(s), target, pair)) for s in ("N[C@@H](C)CC", "N[C@H](C)CC")]
     assert (mirrored[0] - mirrored[1]).abs() > 1e-6  # two hands of one molecule

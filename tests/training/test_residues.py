@@ -140,9 +140,7 @@ def test_the_linear_displacement_turns_with_the_structure(folder):
     data = residue_data("denoise", folder, folds=5)
     train, test = (asked(part.graphs, data.task, 3, 1.0) for part in (data.train, data.test))
     turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]
-    turned = test.with_nodes(
-        None, pos=test.nodes["pos"] @ turn.T, target=test.nodes["target"] @ turn.T
-    )
+    turned = test.with_nodes(None, pos=test.nodes["pos"] @ turn.T, target=test.nodes["target"] @ turn.T)
     empty = Answers(np.zeros(0), np.zeros(0), np.zeros(0))
     before = linear_answers(data.task, train, test, empty).predicted
     after = linear_answers(data.task, train, turned, empty).predicted

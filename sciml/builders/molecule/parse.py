@@ -145,6 +145,8 @@ def _text(item: Any) -> str:
 
 def _reason(smiles: str) -> str:
     """Parse once more with RDKit's log in hand."""
+    if smiles.lower().endswith((".sdf", ".mol", ".smi", ".csv")):
+        return "a path and no SMILES; read_sdf reads files of structures"
     with _logged() as messages:
         Chem.MolFromSmiles(smiles)
         return _joined(messages)

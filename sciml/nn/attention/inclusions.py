@@ -60,7 +60,7 @@ class GraphConvolutionByMessages(MessagePassing):
 
     def message(self, edges: Edges) -> Float[Tensor, "edges out"]:
         """Return W x_j / √d_j."""
-        return self.content(edges.graph)[edges.graph.sender]
+        return self.content(edges.graph).index_select(0, edges.graph.sender)
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes out"]) -> Graph:
         """Add the node's own term, and divide by √d_i."""

@@ -223,4 +223,6 @@ class SpectralBias(ScoreBias):
         eigenvalue = read(graph, "globals", "eigenvalues", type(self).__name__)
         gain = self.function(eigenvalue[..., None])  # graphs modes heads
         left = mode[..., None] * gain[graph.node_graph]  # nodes modes heads
-        return torch.einsum("ekh,ek->eh", left[graph.receiver], mode[graph.sender])
+        return torch.einsum(
+            "ekh,ek->eh", left.index_select(0, graph.receiver), mode.index_select(0, graph.sender)
+        )

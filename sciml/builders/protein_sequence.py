@@ -22,7 +22,9 @@ class SequenceError(ValueError):
     """Text that is no amino-acid sequence."""
 
 
-def sequence_graph(sequences: str | Sequence[str], *, kernel: int | None = None, dilation: int = 1) -> Graph:
+def protein_sequence_graph(
+    sequences: str | Sequence[str], *, kernel: int | None = None, dilation: int = 1
+) -> Graph:
     """Build one graph per sequence: a node for each residue, in order.
 
     ``nodes["residue"]`` counts `RESIDUES`, with X for what is not known. Selenocysteine (U) counts as
