@@ -76,7 +76,8 @@ def shaken(graph: Graph, noise: float, seed: int = 0, cutoff: float = 10.0) -> G
     """Add Gaussian noise of this standard deviation in Å to each coordinate, and find the edges anew.
 
     Contacts are those of the noisy positions: the clean ones would tell where residues were. Edges along
-    the chain stay; frames are those of the noisy trace. ``nodes["target"]`` becomes the vector back to where each residue was.
+    the chain stay; frames are those of the noisy trace. ``nodes["target"]`` becomes the vector back to where
+    each residue was.
     """
     rng = np.random.default_rng(seed)
     return batch([_shaken(one, noise, rng, cutoff) for one in graph])
@@ -166,7 +167,7 @@ def _trace_frames(
     receiver: Int[np.ndarray, "edges"],
     bond: Bool[np.ndarray, "edges"],
 ) -> Float[np.ndarray, "n 9"]:
-    """Frames of three CA in a row, as ``residue_graph(..., frame="trace")`` makes them, of these positions."""
+    """Frames of three CA in a row, as ``residue_graph(..., frame="trace")`` makes them."""
     before, after = np.full((2, len(pos)), -1)
     before[receiver[bond]], after[sender[bond]] = sender[bond], receiver[bond]
     rows = np.flatnonzero((before >= 0) & (after >= 0))
