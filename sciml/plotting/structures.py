@@ -44,7 +44,7 @@ def contact_map(
     contact = graph.edges["kind"][:, 0].cpu().numpy()
     distance = graph.edges["distance"].cpu().numpy()
     lower = contact & (sender < receiver)
-    size = max(0.6, min(16.0, (280.0 / max(graph.num_nodes, 1)) ** 2))
+    size = max(0.6, min(16.0, (340.0 / max(graph.num_nodes, 1)) ** 2))
     options: dict[str, Any] = {
         "s": size,
         "marker": "s",
@@ -56,7 +56,8 @@ def contact_map(
     upper = sender > receiver
     if predicted is None:
         shown = upper & contact
-        ax.scatter(sender[shown], receiver[shown], color=MUTED, **options)
+        grey = [MUTED] * int(shown.sum())  # a list: points of one colour are drawn larger than others
+        ax.scatter(sender[shown], receiver[shown], c=grey, **options)
     else:
         values = _numbers(predicted)
         above = ax.scatter(sender[upper], receiver[upper], c=values[upper], cmap="magma_r", **options)
