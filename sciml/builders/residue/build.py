@@ -290,7 +290,9 @@ def _edge_fields(
     same_chain = residues.chain[sender] == residues.chain[receiver]
     polymer = residues.kind != OTHER_KIND
     counted = same_chain & polymer[sender] & polymer[receiver]
-    own, other = axes[receiver], axes[sender]
+    columns = np.ascontiguousarray(axes.transpose(1, 2, 0))  # axes xyz nodes: long rows are fast
+    own, other = columns.take(receiver, axis=2), columns.take(sender, axis=2)
+    apart = np.ascontiguousarray(pos.T).take(sender, axis=1) - pos.T.take(receiver, axis=1)
     return {
         "sender": sender,
         "receiver": receiver,
@@ -298,6 +300,6 @@ def _edge_fields(
         "same_chain": same_chain,
         "separation": np.where(counted, residues.place[receiver] - residues.place[sender], 0),
         "distance": edges.distance,
-        "along": np.einsum("eai,ei->ea", own, pos[sender] - pos[receiver]),
-        "turn": np.einsum("eai,ebi->eab", own, other).reshape(-1, 9),
+        "along": (own * apart).sum(axis=1).T,
+        "turn": (own[:, None] * other).sum(axis=2).reshape(9, -1).T,
     }

@@ -83,7 +83,7 @@ def _neighbours(
     opposite = _opposite()
     atoms, codes = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int32)]
     for start in range(0, len(pairs), BLOCK):
-        i, j = np.ascontiguousarray(pairs[start : start + BLOCK].T)
+        i, j = np.ascontiguousarray(pairs[start : start + BLOCK].T)  # contiguous: twice as fast to take by
         r_i, r_j = reach.take(i), reach.take(j)
         x, y, z = (column.take(j) - column.take(i) for column in columns)
         square = x * x + y * y + z * z
