@@ -345,6 +345,7 @@ def test_confidence_of_predicted_models(tmp_path):
         ("page.pdb", "<!DOCTYPE html>\n<html><body>Not found</body></html>", "it is a web page"),
         ("page.cif", "<html>\nNot found</html>", "it is a web page"),
         ("text.pdb", "Dear colleague,\n", "holds no atoms; it starts with 'Dear colleague,'"),
+        ("packed.cif", gzip.compress(b"data_x"), "gzipped, but its name does not end in .gz"),
         ("broken.cif.gz", b"\x1f\x8b\x08 nothing", "cannot be read"),
         ("nan.pdb", alanine() + atom(7, "N", "GLY", ("nan", 0.0, 0.0), seq=2), r"not finite|Invalid|number"),
     ],
@@ -388,6 +389,23 @@ def test_no_file_and_a_folder(tmp_path):
         residue_graph(3)
     with pytest.raises(ValueError, match="empty list"):
         residue_graph([])
+
+
+def test_models_of_one_number_stay_apart():
+    structure = gemmi.read_structure(str(entry("1yjp")))
+    structure.add_model(structure[0])
+    structure[1].num = structure[0].num
+    graph = residue_graph(structure, model="all")
+    assert graph.node_counts.tolist() == [7, 7]
+    assert graph.globals["model"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["a.CIF.GZ", "a.cif.gz", "a.txt"])
+def test_names_of_files(tmp_path, name):
+    content = entry("1yjp").read_bytes()
+    (tmp_path / name).write_bytes(content if name.lower().endswith("gz") else gzip.decompress(content))
+    assert residue_graph(tmp_path / name).num_nodes == 7
+    assert residue_graph(iter([str(tmp_path / name)])).num_nodes == 7
 
 
 def test_a_chain_without_residues():

@@ -127,7 +127,11 @@ def from_gemmi(structure: gemmi.Structure, source: str, predicted: bool = False)
     }
     parents = {m.res_id.name: m.parent_comp_id for m in structure.mod_residues if m.parent_comp_id}
     title = structure.info["_struct.title"] if "_struct.title" in structure.info else ""  # noqa: SIM401
-    return Table(columns, np.array(flat.model_num), title, predicted, parents, _expected(structure))
+    numbers = [model.num for model in structure]
+    if len(set(numbers)) < len(numbers):
+        numbers = list(range(1, len(numbers) + 1))
+    model = np.repeat(numbers, [one.count_atom_sites() for one in structure])
+    return Table(columns, model, title, predicted, parents, _expected(structure))
 
 
 # -------------------------------------------------------------------- details
@@ -166,18 +170,20 @@ def _parse(path: Path) -> Table:
 
 def _content(path: Path) -> bytes:
     content = path.read_bytes()
-    return gzip.decompress(content) if path.suffix == ".gz" else content
+    return gzip.decompress(content) if path.suffix.lower() == ".gz" else content
 
 
 def _head(path: Path) -> bytes:
     """Return the beginning of a file, unpacked."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
         return file.read(400)
 
 
 def _check_head(head: bytes) -> None:
     if not head.strip():
         raise ValueError("it is empty.")
+    if head.startswith(b"\x1f\x8b"):
+        raise ValueError("it is gzipped, but its name does not end in .gz: rename it.")
     if _WEB_PAGE.match(head):
         raise ValueError(f"it is a web page or XML ({_start_of(head)}): download the file itself.")
 
