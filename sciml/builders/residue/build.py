@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from sciml.builders.residue.atoms import read_atoms
-from sciml.builders.residue.chemistry import SECONDARY, TYPES
+from sciml.builders.residue.chemistry import OTHER_KIND, SECONDARY, TYPES
 from sciml.builders.residue.contacts import CONTACTS, Edges, find_edges
 from sciml.builders.residue.geometry import anchors, beta, frames, torsions
 from sciml.builders.residue.rules import Rules, check_choice
 from sciml.builders.residue.secondary import dssp
 from sciml.builders.residue.surface import surface
-from sciml.builders.residue.table import OTHER_KIND, Residues, tabulate
+from sciml.builders.residue.table import Residues, tabulate
 from sciml.builders.residue.trace import psea
 from sciml.graph import Graph, Place, Spec, batch
 

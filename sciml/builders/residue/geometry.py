@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from sciml.builders.residue.chemistry import CHI_SLOTS, SLOT
-from sciml.builders.residue.table import AMINO_KIND, NUCLEIC_KIND, Residues
+from sciml.builders.residue.chemistry import AMINO_KIND, CHI_SLOTS, NUCLEIC_KIND, SLOT
+from sciml.builders.residue.table import Residues
 
 # Cβ of an L-amino acid from its backbone, in terms of b = CA - N, c = C - CA and b × c (ideal geometry, as in
 # Dauparas et al. 2022, ProteinMPNN).

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt64
 from scipy.spatial import cKDTree
 
 from sciml.builders.residue.chemistry import (
+    AMINO_KIND,
     BACKBONE_RADII,
     ELEMENT_RADII,
     MAX_SURFACE,
@@ -17,7 +18,7 @@ from sciml.builders.residue.chemistry import (
     SIDE_CHAIN_RADIUS,
     pack,
 )
-from sciml.builders.residue.table import AMINO_KIND, Residues
+from sciml.builders.residue.table import Residues
 
 POINTS = 256  # on each sphere: four words of 64 bits
 GRID = 48  # directions are told apart on a grid of this size on either axis: 1.6° on average
@@ -66,6 +67,11 @@ def atom_surface(
     order = _by_size(receiver, len(pos))
     hidden = _hidden(code.take(order), np.bincount(receiver, minlength=len(pos)))
     return 4 * np.pi * reach**2 * (1 - hidden / POINTS)
+
+
+def prepare() -> None:
+    """Make the tables now, so that forked processes share them."""
+    _masks()
 
 
 # -------------------------------------------------------------------- details
