@@ -8,7 +8,7 @@ does no harm. The peers are not dependencies: where one is missing its rows say 
 
     pip install biotite biopython graphein
 
-(graphein 1.7 asks for NumPy 1 and does not install beside NumPy 2.)
+(graphein did not install beside NumPy 2 when this was written: its rows are untried.)
 """
 
 from __future__ import annotations
