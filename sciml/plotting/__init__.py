@@ -14,20 +14,25 @@ from sciml.plotting.laws import (
 )
 from sciml.plotting.motion import orbits, rollout_error, training_curve
 from sciml.plotting.pairs import predicted_against_measured, ranking_curve
+from sciml.plotting.structures import contact_map, network, structure_view, trace
 from sciml.plotting.style import svg
 
 __all__ = [
+    "contact_map",
     "front",
     "held_out_errors",
     "hidden_properties",
     "labelled_points",
     "messages_against_law",
+    "network",
     "orbits",
     "pair_energies",
     "predicted_against_measured",
     "ranking_curve",
     "rollout_error",
     "signal_matrix",
+    "structure_view",
     "svg",
+    "trace",
     "training_curve",
 ]

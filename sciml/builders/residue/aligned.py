@@ -1,8 +1,8 @@
 """A fast path for mmCIF as the PDB archive writes it: atoms in rows of equal length.
 
 gemmi's reading (`atoms.from_gemmi`) is the definition. Where the rows of ``atom_site`` are aligned, columns
-are cut out of the text as arrays, and gemmi reads only what is left of the file; a test holds the two to
-each other. What is not quite as expected is left to gemmi, which also finds the errors.
+are cut out of the text as arrays, and gemmi reads only the few other categories that are needed; a test
+holds the two to each other. What is not quite as expected is left to gemmi, which also finds the errors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ Block = UInt8[np.ndarray, "columns rows"]
 Spans = Mapping[str, tuple[int, int]]
 
 _HEADER = re.compile(rb"\nloop_\s*\n((?:_atom_site\.[\w\[\]]+[ \t]*\r?\n)+)")
-_ANISOTROPIC = re.compile(rb"\nloop_\s*\n(?:_atom_site_anisotrop\.[\w\[\]]+[ \t]*\r?\n)+")
+_SECTION = re.compile(rb"\n#[ \t]*(?=\r?\n)")  # categories are set apart by lines of this
+_NEEDED = re.compile(  # and so begin what is cut out for gemmi to read
+    rb"\s*(?:loop_\s*)?_(?:entity|entity_poly_seq|struct_asym|struct|pdbx_struct_mod_residue|ma_qa_metric)\."
+)
 _TEXTS = {
     **{"name": "label_atom_id", "residue_name": "label_comp_id", "subchain": "label_asym_id"},
     **{"chain": "auth_asym_id", "altloc": "label_alt_id", "insertion": "pdbx_PDB_ins_code"},
@@ -131,12 +134,9 @@ def _facts(rest: bytes, fields: dict[str, np.ndarray]) -> dict[str, Any] | None:
     """Let gemmi read the rest of the file, and put all together."""
     import gemmi
 
-    cut = _ANISOTROPIC.search(rest)
-    if cut is not None:
-        stop = rest.find(b"\n#", cut.end())
-        rest = rest[: cut.start() + 1] + rest[stop + 1 :] if stop > 0 else rest
+    sections = [part for part in _SECTION.split(rest) if _NEEDED.match(part)]
     try:
-        document = gemmi.cif.read_string(rest)
+        document = gemmi.cif.read_string(b"data_\n" + b"\n".join(sections))
     except (ValueError, RuntimeError):
         return None
     if len(document) != 1:
@@ -184,8 +184,12 @@ def _element(symbol: str) -> int:
 
 
 def _mapped(codes: Int[np.ndarray, "rows"], function: Any) -> Int[np.ndarray, "rows"] | None:
-    unique, which = np.unique(codes, return_inverse=True)
-    values = [function(code) for code in unique]
+    if codes.max() < 1 << 16:  # names of two characters: counted, not sorted
+        there = np.flatnonzero(np.bincount(codes))
+        which = np.searchsorted(there, codes)
+    else:
+        there, which = np.unique(codes, return_inverse=True)
+    values = [function(code) for code in there]
     return None if any(value is None for value in values) else np.array(values)[which]
 
 

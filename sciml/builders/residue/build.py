@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from sciml.builders.residue.atoms import read_atoms
-from sciml.builders.residue.chemistry import SECONDARY, TYPES
+from sciml.builders.residue.chemistry import OTHER_KIND, SECONDARY, TYPES
 from sciml.builders.residue.contacts import CONTACTS, Edges, find_edges
 from sciml.builders.residue.geometry import anchors, beta, frames, torsions
 from sciml.builders.residue.rules import Rules, check_choice
 from sciml.builders.residue.secondary import dssp
 from sciml.builders.residue.surface import surface
-from sciml.builders.residue.table import OTHER_KIND, Residues, tabulate
+from sciml.builders.residue.table import Residues, tabulate
 from sciml.builders.residue.trace import psea
 from sciml.graph import Graph, Place, Spec, batch
 
@@ -290,7 +290,9 @@ def _edge_fields(
     same_chain = residues.chain[sender] == residues.chain[receiver]
     polymer = residues.kind != OTHER_KIND
     counted = same_chain & polymer[sender] & polymer[receiver]
-    own, other = axes[receiver], axes[sender]
+    columns = np.ascontiguousarray(axes.transpose(1, 2, 0))  # axes xyz nodes: long rows are fast
+    own, other = columns.take(receiver, axis=2), columns.take(sender, axis=2)
+    apart = np.ascontiguousarray(pos.T).take(sender, axis=1) - pos.T.take(receiver, axis=1)
     return {
         "sender": sender,
         "receiver": receiver,
@@ -298,6 +300,6 @@ def _edge_fields(
         "same_chain": same_chain,
         "separation": np.where(counted, residues.place[receiver] - residues.place[sender], 0),
         "distance": edges.distance,
-        "along": np.einsum("eai,ei->ea", own, pos[sender] - pos[receiver]),
-        "turn": np.einsum("eai,ebi->eab", own, other).reshape(-1, 9),
+        "along": (own * apart).sum(axis=1).T,
+        "turn": (own[:, None] * other).sum(axis=2).reshape(9, -1).T,
     }

@@ -16,6 +16,7 @@ LETTERS = "ARNDCQEGHILKMFPSTWYVX" + "acguacgtn" + "???"
 """One letter for each of `TYPES`; nucleotides are small."""
 TYPE = {name: number for number, name in enumerate(TYPES)}
 UNKNOWN_AMINO, UNKNOWN_NUCLEIC = TYPE["UNK"], TYPE["N"]
+AMINO_KIND, NUCLEIC_KIND, OTHER_KIND = 0, 1, 2
 LIGAND, ION, WATER = TYPE["ligand"], TYPE["ion"], TYPE["water"]
 
 SECONDARY = ("-", "H", "B", "E", "G", "I", "T", "S", "?")

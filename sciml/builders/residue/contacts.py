@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
-from sciml.builders.residue.chemistry import pack
+from sciml.builders.residue.chemistry import NUCLEIC_KIND, OTHER_KIND, pack
 from sciml.builders.residue.geometry import anchors, beta, centroids
-from sciml.builders.residue.table import NUCLEIC_KIND, OTHER_KIND, Residues
+from sciml.builders.residue.table import Residues
 
 CONTACTS = ("ca", "cb", "heavy", "centroid")
 KINDS = ("contact", "nearest", "sequence")

@@ -20,6 +20,7 @@ import torch
 
 from sciml.builders.residue.build import Settings, arrays, read_residues, to_graph
 from sciml.builders.residue.rules import Report
+from sciml.builders.residue.surface import prepare
 from sciml.graph import Graph
 
 log = logging.getLogger(__name__)
@@ -151,6 +152,7 @@ def _results(paths: Sequence[str], work: partial, workers: int | None) -> Iterat
     if workers <= 1:
         yield from ((path, work(path)) for path in paths)
         return
+    prepare()
     left = list(paths)
     try:
         for path, result in _pooled(left, work, workers):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from sciml.builders.residue.chemistry import CHI_SLOTS, SLOT
-from sciml.builders.residue.table import AMINO_KIND, NUCLEIC_KIND, Residues
+from sciml.builders.residue.chemistry import AMINO_KIND, CHI_SLOTS, NUCLEIC_KIND, SLOT
+from sciml.builders.residue.table import Residues
 
 # Cβ of an L-amino acid from its backbone, in terms of b = CA - N, c = C - CA and b × c (ideal geometry, as in
 # Dauparas et al. 2022, ProteinMPNN).
@@ -22,9 +22,15 @@ def dihedral(
 ) -> Float[np.ndarray, "n"]:
     """Torsion about b-c in radians, in (-π, π], positive for a right-handed turn (IUPAC-IUB 1970)."""
     along, before, after = c - b, a - b, d - c
-    m, n = np.cross(before, along), np.cross(along, after)  # normals, of opposite sense for trans
+    m, n = cross(before, along), cross(along, after)  # normals, of opposite sense for trans
     sine = (before * n).sum(1) * np.linalg.norm(along, axis=1)
     return np.arctan2(-sine, -(m * n).sum(1))
+
+
+def cross(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """A × b, at half the cost of `numpy.cross`."""
+    (ax, ay, az), (bx, by, bz) = a.T, b.T
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
 
 
 def torsions(residues: Residues) -> tuple[Float[np.ndarray, "residues 7"], Bool[np.ndarray, "residues 7"]]:
@@ -65,7 +71,7 @@ def frames_of_three(
     e1 = _unit(after - middle)
     toward = before - middle
     e2 = _unit(toward - (toward * e1).sum(1, keepdims=True) * e1)
-    frame = np.stack([e1, e2, np.cross(e1, e2)], axis=1)
+    frame = np.stack([e1, e2, cross(e1, e2)], axis=1)
     return np.where((frame != 0).any(axis=2).all(axis=1)[:, None, None], frame, 0.0)
 
 
@@ -113,7 +119,7 @@ def beta(residues: Residues) -> tuple[Float[np.ndarray, "residues 3"], Bool[np.n
     n, ca, c = np.moveaxis(residues.atom_pos[index[rows]], 1, 0)
     b, d = ca - n, c - ca
     x, y, z = _IDEAL_CB
-    result[rows] = ca + x * np.cross(b, d) + y * b + z * d
+    result[rows] = ca + x * cross(b, d) + y * b + z * d
     purine = np.array([letter in "ag" for letter in _letters(residues.type)], dtype=bool)
     known = np.zeros(len(residues), dtype=bool)
     for kind, name, of in (

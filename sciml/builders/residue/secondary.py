@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
-from sciml.builders.residue.chemistry import SECONDARY, SLOT, TYPE
+from sciml.builders.residue.chemistry import AMINO_KIND, SECONDARY, SLOT, TYPE
 from sciml.builders.residue.ladders import strands
-from sciml.builders.residue.table import AMINO_KIND, PEPTIDE_BOND, Residues
+from sciml.builders.residue.table import PEPTIDE_BOND, Residues
 
 CODE = {letter: number for number, letter in enumerate(SECONDARY)}
 BACKBONE = ("N", "CA", "C", "O")
@@ -120,7 +120,7 @@ def _helices(
         )
         starts[stride] = np.append(bond, np.zeros(n - len(first), dtype=bool))
         for k in range(1, stride):
-            turns[k:] |= starts[stride][: n - k]
+            turns[k:] |= starts[stride][: max(0, n - k)]
     helix = np.zeros(n, dtype=bool)
     for at in _twice(starts[4]):
         helix[at : at + 4] = True

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt64
 from scipy.spatial import cKDTree
 
 from sciml.builders.residue.chemistry import (
+    AMINO_KIND,
     BACKBONE_RADII,
     ELEMENT_RADII,
     MAX_SURFACE,
@@ -17,7 +18,7 @@ from sciml.builders.residue.chemistry import (
     SIDE_CHAIN_RADIUS,
     pack,
 )
-from sciml.builders.residue.table import AMINO_KIND, Residues
+from sciml.builders.residue.table import Residues
 
 POINTS = 256  # on each sphere: four words of 64 bits
 GRID = 48  # directions are told apart on a grid of this size on either axis: 1.6° on average
@@ -68,6 +69,11 @@ def atom_surface(
     return 4 * np.pi * reach**2 * (1 - hidden / POINTS)
 
 
+def prepare() -> None:
+    """Make the tables now, so that forked processes share them."""
+    _masks()
+
+
 # -------------------------------------------------------------------- details
 
 
@@ -83,7 +89,7 @@ def _neighbours(
     opposite = _opposite()
     atoms, codes = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int32)]
     for start in range(0, len(pairs), BLOCK):
-        i, j = np.ascontiguousarray(pairs[start : start + BLOCK].T)
+        i, j = np.ascontiguousarray(pairs[start : start + BLOCK].T)  # contiguous: twice as fast to take by
         r_i, r_j = reach.take(i), reach.take(j)
         x, y, z = (column.take(j) - column.take(i) for column in columns)
         square = x * x + y * y + z * z
@@ -133,7 +139,7 @@ def _cell(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Int[np.ndarray, "pairs
 
 
 def _cap(twice_cosine: Float[np.ndarray, "pairs"]) -> Int[np.ndarray, "pairs"]:
-    """Number of the cap of each size: the first of almost all points, the last, for far spheres, of none."""
+    """Number of the cap of each size: the first, for a sphere within another, is all, the last is nothing."""
     place = (0.5 * twice_cosine - LOWEST_CAP) * np.float32((CAPS - 1) / (1 - LOWEST_CAP))
     return np.clip(place, 0, CAPS - 1).astype(np.int32)
 
@@ -172,6 +178,7 @@ def _masks() -> UInt64[np.ndarray, "directions*caps 4"]:
     cosine = (_centres() @ sphere(POINTS).T).astype(np.float32)  # directions points
     width = (1 - LOWEST_CAP) / (CAPS - 1)
     size = (LOWEST_CAP + (np.arange(CAPS) + 0.5) * width).astype(np.float32)  # the last exceeds 1: nothing
+    size[0] = -2.0  # everything
     table = np.empty((len(cosine), CAPS, POINTS // 64), dtype=np.uint64)
     for first in range(0, len(cosine), 256):
         block = cosine[first : first + 256, None] > size[:, None]  # directions caps points

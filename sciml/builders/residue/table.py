@@ -7,28 +7,28 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from sciml.builders.residue.alternatives import choose
-from sciml.builders.residue.atoms import POLYMER, Atoms
+from sciml.builders.residue.alternatives import choose, repeated
+from sciml.builders.residue.atoms import Atoms
 from sciml.builders.residue.chemistry import (
     ALIASES,
+    AMINO_KIND,
     ION,
     LIGAND,
+    NUCLEIC_KIND,
+    OTHER_KIND,
     SLOT,
     SLOTS,
     UNKNOWN_AMINO,
     UNKNOWN_NUCLEIC,
     WATER,
     pack,
-    unpack,
 )
-from sciml.builders.residue.naming import identify
+from sciml.builders.residue.naming import Classes, classify
 from sciml.builders.residue.rules import Report, Rules
 
 PEPTIDE_BOND = 2.5  # Å, longest C-N (and O3'-P) of bonded residues, as in DSSP
 TRACE_BOND = 4.5  # Å, longest CA-CA where the atoms of the bond are not there
 HYDROGENS = (1, 119)  # gemmi's numbers of H and D
-
-AMINO_KIND, NUCLEIC_KIND, OTHER_KIND = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -96,81 +96,47 @@ def tabulate(atoms: Atoms, rules: Rules) -> Residues:
     site, residue = _segments(atoms)
     first = np.flatnonzero(np.diff(residue, prepend=-1))
     report.residues = len(first)
-    keep = np.isin(atoms.element, HYDROGENS, invert=True)
-    report.leave_out("hydrogens", 0, len(keep) - keep.sum())
-    keep &= choose(atoms, site, residue, keep, rules.altloc, report)
-
+    keep = _one_of_each(atoms, site, residue, rules, report)
     slots = _slot_of(atoms.name)
-    has = lambda name: np.bincount(residue[keep & (slots == SLOT[name])], minlength=len(first)) > 0
+    names_there = np.zeros((len(first), len(SLOTS)), dtype=bool)
+    named = keep & (slots >= 0)
+    names_there[residue[named], slots[named]] = True
     heavy = np.bincount(residue[keep], minlength=len(first))
-    names, which = np.unique(atoms.residue_name[first], return_inverse=True)
-    of_name, parent_of = np.array([identify(unpack(n), atoms.parents) for n in names]).reshape(-1, 2).T
-    type_, modified = of_name[which], parent_of[which].astype(bool)
-    standard = (type_ < LIGAND) & ~modified & (type_ != UNKNOWN_AMINO) & (type_ != UNKNOWN_NUCLEIC)
-    polymer = (atoms.entity[first] == POLYMER) | (standard & (atoms.het[first] == ord("A")))
-    anonymous = polymer & (type_ >= LIGAND)
-    type_ = np.where(anonymous & has("CA"), UNKNOWN_AMINO, type_)
-    type_ = np.where(anonymous & ~has("CA") & has("C1'"), UNKNOWN_NUCLEIC, type_)
-    other = (type_ >= LIGAND) | ~polymer
-    type_ = np.where(other & (type_ != WATER), np.where(heavy == 1, ION, LIGAND), type_)
-    modified &= ~other
-    kind = np.where(other, OTHER_KIND, np.where(type_ <= UNKNOWN_AMINO, AMINO_KIND, NUCLEIC_KIND))
-    if rules.modified == "unknown":
-        type_ = np.where(modified, np.where(kind == AMINO_KIND, UNKNOWN_AMINO, UNKNOWN_NUCLEIC), type_)
-
-    anchored = np.where(kind == AMINO_KIND, has("CA"), (kind == OTHER_KIND) | has("C1'"))
-    chosen = heavy > 0
-    reasons = {
-        "waters": (type_ == WATER) & (rules.waters == "drop"),
-        "ions": (type_ == ION) & (rules.ions == "drop"),
-        "ligands": (type_ == LIGAND) & (rules.ligands == "drop"),
-        "nucleotides": (kind == NUCLEIC_KIND) & (rules.nucleic == "drop"),
-        "modified residues": modified & (rules.modified == "drop"),
-        "residues without CA or C1'": ~anchored & (rules.unplaced == "drop"),
-    }
-    for reason, out in reasons.items():
-        out = out & chosen
-        report.leave_out(reason, out.sum(), heavy[out].sum())
-        chosen &= ~out
-    keep &= chosen[residue]
-    rows = first[chosen]
-    number_of = np.cumsum(chosen) - 1
-    kept = np.flatnonzero(keep)
-    atom_residue = number_of[residue[kept]]
-    slot = _slot_table(slots[kept], atom_residue, kind[chosen])
+    classes = classify(atoms, first, heavy, names_there, rules)
+    chosen = _wanted(classes, heavy, rules, report)
+    rows, kept = first[chosen], np.flatnonzero(keep & chosen[residue])
+    owner = (np.cumsum(chosen) - 1)[residue[kept]]
+    slot = _slot_table(slots[kept], owner, classes.kind[chosen])
     chain_names, chain = _in_order(atoms.chain[rows])
     insertion = atoms.insertion[rows]
-    pos = atoms.pos[kept]
-    table = {
-        "name": atoms.residue_name[rows],
-        "type": type_[chosen],
-        "modified": modified[chosen],
-        "kind": kind[chosen],
-        "chain": chain,
-        "chain_name": chain_names[chain],
-        "number": atoms.number[rows],
-        "insertion": np.where(insertion == ord(" "), 0, insertion).astype(np.int64),
-    }
-    bonded = _bonded(pos, slot, table["kind"], chain)
-    place = _places(bonded, chain, table["number"], table["kind"])
+    pos, kind, number = atoms.pos[kept], classes.kind[chosen], atoms.number[rows]
+    bonded = _bonded(pos, slot, kind, chain)
     report.kept_atoms, report.kept_residues = len(kept), len(rows)
-    _note(report, table, slot, bonded, anchored[chosen], atoms.expected)
-    return Residues(
+    residues = Residues(
         source=atoms.source,
         model=atoms.model,
         title=atoms.title,
         predicted=atoms.predicted,
-        **table,
-        place=place,
+        name=atoms.residue_name[rows],
+        type=classes.type[chosen],
+        modified=classes.modified[chosen],
+        kind=kind,
+        chain=chain,
+        chain_name=chain_names[chain],
+        number=number,
+        insertion=np.where(insertion == ord(" "), 0, insertion).astype(np.int64),
+        place=_places(bonded, chain, number, kind),
         bonded=bonded,
         slot=slot,
         atom_pos=pos,
         atom_name=atoms.name[kept],
         atom_element=atoms.element[kept],
         atom_b=atoms.b_factor[kept],
-        atom_residue=atom_residue,
+        atom_residue=owner,
         report=report,
     )
+    _note(residues, classes.anchored[chosen], atoms.expected)
+    return residues
 
 
 # -------------------------------------------------------------------- details
@@ -182,6 +148,47 @@ def _segments(atoms: Atoms) -> tuple[Int[np.ndarray, "atoms"], Int[np.ndarray, "
     new_site = changed(atoms.chain, atoms.subchain, atoms.number, atoms.insertion.astype(np.int64))
     new_residue = new_site | changed(atoms.residue_name)
     return np.cumsum(new_site), np.cumsum(new_residue)
+
+
+def _one_of_each(
+    atoms: Atoms,
+    site: Int[np.ndarray, "atoms"],
+    residue: Int[np.ndarray, "atoms"],
+    rules: Rules,
+    report: Report,
+) -> Bool[np.ndarray, "atoms"]:
+    """Heavy atoms, of alternates one, and of atoms named twice the first."""
+    keep = np.isin(atoms.element, HYDROGENS, invert=True)
+    report.leave_out("hydrogens", 0, len(keep) - keep.sum())
+    keep &= choose(atoms, site, residue, keep, rules.altloc, report)
+    kept = np.flatnonzero(keep)
+    again = kept[repeated(atoms.name[kept], residue[kept])]
+    keep[again] = False
+    report.leave_out("repeated atoms", 0, len(again))
+    return keep
+
+
+def _wanted(
+    classes: Classes, heavy: Int[np.ndarray, "residues"], rules: Rules, report: Report
+) -> Bool[np.ndarray, "residues"]:
+    """Which residues the rules keep; the others are counted under the first reason that they have."""
+    kind, type_ = classes.kind, classes.type
+    chosen = heavy > 0
+    empty = len(chosen) - chosen.sum() - report.left_out_residues.total()  # alternates are counted already
+    report.leave_out("residues of hydrogens alone", empty, 0)
+    reasons = {
+        "waters": (type_ == WATER) & (rules.waters == "drop"),
+        "ions": (type_ == ION) & (rules.ions == "drop"),
+        "ligands": (type_ == LIGAND) & (rules.ligands == "drop"),
+        "nucleotides": (kind == NUCLEIC_KIND) & (rules.nucleic == "drop"),
+        "modified residues": classes.modified & (rules.modified == "drop"),
+        "residues without CA or C1'": ~classes.anchored & (rules.unplaced == "drop"),
+    }
+    for reason, out in reasons.items():
+        out = out & chosen
+        report.leave_out(reason, out.sum(), heavy[out].sum())
+        chosen &= ~out
+    return chosen
 
 
 _CODES = np.array([pack(name) for name in (*SLOTS, *ALIASES)])
@@ -252,23 +259,18 @@ def _places(
     return np.where(kind == OTHER_KIND, 0, place)
 
 
-def _note(
-    report: Report,
-    table: dict[str, np.ndarray],
-    slot: Int[np.ndarray, "residues slots"],
-    bonded: Bool[np.ndarray, "residues"],
-    anchored: Bool[np.ndarray, "residues"],
-    expected: int | None,
-) -> None:
-    kind, amino = table["kind"], table["kind"] == AMINO_KIND
-    backbone = (slot[:, [SLOT[a] for a in ("N", "CA", "C", "O")]] >= 0).all(axis=1)
+def _note(residues: Residues, anchored: Bool[np.ndarray, "residues"], expected: int | None) -> None:
+    """Count what is kept, but is not as in a textbook."""
+    report, kind = residues.report, residues.kind
+    backbone = (residues.slot[:, [SLOT[a] for a in ("N", "CA", "C", "O")]] >= 0).all(axis=1)
     polymer = kind != OTHER_KIND
-    start = np.diff(table["chain"], prepend=-1) != 0
-    report.note("modified residues", table["modified"].sum())
-    report.note("residues of unknown type", np.isin(table["type"], (UNKNOWN_AMINO, UNKNOWN_NUCLEIC)).sum())
+    start = np.diff(residues.chain, prepend=-1) != 0
+    unknown = np.isin(residues.type, (UNKNOWN_AMINO, UNKNOWN_NUCLEIC))
+    report.note("modified residues", residues.modified.sum())
+    report.note("residues of unknown type", unknown.sum())
     report.note("residues at their centroid for want of CA or C1'", (~anchored).sum())
-    report.note("amino acids that lack a backbone atom", (amino & ~backbone).sum())
-    report.note("insertion codes", (table["insertion"] > 0).sum())
-    report.note("breaks in a chain", (polymer & ~bonded & ~start).sum())
+    report.note("amino acids that lack a backbone atom", ((kind == AMINO_KIND) & ~backbone).sum())
+    report.note("insertion codes", (residues.insertion > 0).sum())
+    report.note("breaks in a chain", (polymer & ~residues.bonded & ~start).sum())
     if expected is not None:
         report.note("residues of the sequence without coordinates", max(0, expected - int(polymer.sum())))

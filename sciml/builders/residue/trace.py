@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
-from sciml.builders.residue.chemistry import SECONDARY
+from sciml.builders.residue.chemistry import AMINO_KIND, SECONDARY
 from sciml.builders.residue.geometry import dihedral
-from sciml.builders.residue.table import AMINO_KIND, Residues
+from sciml.builders.residue.table import Residues
 
 # Labesse et al. 1997 (CABIOS 13, 291), P-SEA: mean and tolerance of CA(i) to CA(i + 2), + 3, + 4 in Å, of the
 # angle at CA(i) and of the torsion CA(i - 1) ... CA(i + 2) in degrees.
