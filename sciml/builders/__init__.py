@@ -3,7 +3,7 @@
 from sciml.builders.complete import complete_graph, sequence_graph
 from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
-from sciml.builders.structure import all_pairs, with_modes, with_walks
+from sciml.builders.structure import all_pairs, with_walks
 
 __all__ = [
     "all_pairs",
@@ -12,6 +12,5 @@ __all__ = [
     "grid_values",
     "particle_graph",
     "sequence_graph",
-    "with_modes",
     "with_walks",
 ]

@@ -7,7 +7,6 @@ from sciml.nn.attention import (
     DistanceBias,
     EdgeBias,
     EquivariantAttention,
-    GraphConvolutionByMessages,
     LabelBias,
     LaplacianEncoding,
     LearnedEncoding,
@@ -58,6 +57,7 @@ from sciml.nn.spectral import (
     laplacian,
     scattering_features,
     wave_kernel,
+    with_modes,
     with_spectrum,
 )
 
@@ -79,7 +79,6 @@ __all__ = [
     "FreeForce",
     "GlobalPooling",
     "GraphConvolution",
-    "GraphConvolutionByMessages",
     "GraphFourier",
     "GridConvolution",
     "GridPooling",
@@ -122,5 +121,6 @@ __all__ = [
     "segment_reduce",
     "segment_softmax",
     "wave_kernel",
+    "with_modes",
     "with_spectrum",
 ]
