@@ -1,4 +1,4 @@
-"""Trajectories to try things on: python scripts/simulate.py system=gravity output=FILE.npz."""
+"""Trajectories and fields to try things on: python scripts/simulate.py system=gravity output=FILE.npz."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from common import main
 from omegaconf import DictConfig, OmegaConf
 
-from sciml.datasets import simulated, write_npz
+from sciml.datasets import FieldSeries, simulated, write_field, write_npz
+from sciml.physics.fields import FIELDS, simulate_field
 from sciml.training.run import RunError
 
 
@@ -17,10 +18,12 @@ def run(config: DictConfig) -> Path:
     """Simulate, spoil by noise if asked, and write."""
     if OmegaConf.is_missing(config, "output"):
         raise RunError("output is missing: output=FILE.npz")
-    names = ("particles", "dim", "simulations", "times", "dt", "softening", "seed")
-    found = simulated(config.system, given=list(config.given), **{name: config[name] for name in names})
     if config.noise < 0:
         raise ValueError(f"noise={config.noise}: expected 0 or more")
+    if config.system in FIELDS:
+        return simulate_fields(config)
+    names = ("particles", "dim", "simulations", "times", "dt", "softening", "seed")
+    found = simulated(config.system, given=list(config.given), **{name: config[name] for name in names})
     if config.noise:
         spread = found.position.std() * config.noise
         noise = np.random.default_rng(config.seed + 1).normal(0.0, spread, found.position.shape)
@@ -28,6 +31,26 @@ def run(config: DictConfig) -> Path:
     output = Path(config.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_npz(output, found)
+    return output
+
+
+def simulate_fields(config: DictConfig) -> Path:
+    """Simulate fields on a periodic grid, spoil them by noise if asked, and write."""
+    options = OmegaConf.to_container(config.field, resolve=True)
+    found = simulate_field(config.system, seed=config.seed, **options)
+    values = found.values
+    if config.noise:
+        spread = values.std(axis=tuple(range(values.ndim - 1)))
+        values = values + np.random.default_rng(config.seed + 1).normal(
+            0.0, config.noise * spread, values.shape
+        )
+    source = f"simulated {config.system}, seed {config.seed}"
+    data = FieldSeries(
+        values, found.dx, found.dt, found.channels, periodic=(True,) * len(found.dx), source=source
+    )
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_field(output, data, found.parameters)
     return output
 
 

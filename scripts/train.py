@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from classify import classify
 from common import main
+from fields import train_field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -116,7 +117,7 @@ def _adopt(trial: Path, run_dir: Path) -> None:
 def run(config: DictConfig) -> Path:
     """Train and return the run directory."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    roads = {"dynamics": train, "classification": classify}
+    roads = {"dynamics": train, "classification": classify, "field": train_field}
     roads[config.task.get("kind", "dynamics")](config, run_dir)
     return run_dir
 

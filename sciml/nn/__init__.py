@@ -60,6 +60,7 @@ from sciml.nn.spectral import (
     with_modes,
     with_spectrum,
 )
+from sciml.nn.stencils import StencilSum
 
 __all__ = [
     "About",
@@ -108,6 +109,7 @@ __all__ = [
     "SolidHarmonicScattering",
     "SpectralBias",
     "SpectralFilter",
+    "StencilSum",
     "TransformerBlock",
     "WalkEncoding",
     "WaveletConvolution",

@@ -2,6 +2,7 @@
 
 from cases import (
     attention,
+    fields,
     general,
     grids,
     groups,
@@ -12,6 +13,7 @@ from cases import (
 
 CASES = [
     *attention.CASES,
+    *fields.CASES,
     *general.CASES,
     *grids.CASES,
     *groups.CASES,
