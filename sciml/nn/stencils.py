@@ -21,7 +21,7 @@ Powers = tuple[int, ...]
 
 
 class StencilSum(MessagePassing):
-    """A sum of stencils on products of channels: x_i' = Σ_j Σ_m W_m(offset_ij) f_m(x_j), f_m a monomial.
+    """A sum of stencils on products of channels: x_i' = b + Σ_j Σ_m W_m(offset_ij) f_m(x_j), f_m a monomial.
 
     A convolution whose content is nonlinear. By Taylor's theorem the stencil W on the monomial f acts as
     Σ_α a_α ∂^α f with the moments a_α = Σ_o W(o) (o dx)^α / α!, so what the layer has learned can be read as
@@ -40,7 +40,7 @@ class StencilSum(MessagePassing):
         domain="grids in 1, 2 and 3 dimensions",
         content="monomials of x_j",
         geometry="relative offset, one matrix each, given by its moments",
-        equation=r"x_i' = \sum_j \sum_m W_m(\mathrm{offset}_{ij})\, f_m(x_j)",
+        equation=r"x_i' = b + \sum_j \sum_m W_m(\mathrm{offset}_{ij})\, f_m(x_j)",
         cost="edges · monomials · channels",
         fused="conv1d, conv2d, conv3d",
         source="Long et al. (2019), arXiv 1812.04426, section 2",
@@ -69,6 +69,7 @@ class StencilSum(MessagePassing):
         self.monomials = monomials(channels, degree)
         self.orders = tuple(product(*(range(k) for k in self.kernel)))
         self.moments = nn.Parameter(torch.zeros(channels, len(self.monomials), len(self.orders)))
+        self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("basis", stencil_basis(self.kernel))  # orders offsets
 
     @property
@@ -107,8 +108,8 @@ class StencilSum(MessagePassing):
         return {"offset": edges["offset"]} | {f"x{c}": value[:, c] for c in range(self.channels)}
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes out"]) -> Graph:
-        """Write the sum."""
-        return graph.with_nodes({self.output: Spec()}, **{self.output: aggregated})
+        """Add b, and write the sum."""
+        return graph.with_nodes({self.output: Spec()}, **{self.output: aggregated + self.bias})
 
     def finish(self, graph: Graph, value: Float[Tensor, "nodes out"]) -> Graph:
         """Put the result on the graph that came in."""
@@ -124,7 +125,7 @@ class StencilSum(MessagePassing):
             to_dense(self.content(graph.nodes[self.field]), layout.shape), half, half, layout.periodic
         )
         convolve = (F.conv1d, F.conv2d, F.conv3d)[self.dim - 1]
-        return convolve(value, self.weight.unflatten(-1, self.kernel))
+        return convolve(value, self.weight.unflatten(-1, self.kernel), self.bias)
 
 
 def monomials(channels: int, degree: int) -> tuple[Powers, ...]:

@@ -137,6 +137,7 @@ def _stencils(stencils: LearnedStencils) -> dict[str, Any]:
         "products": [text(stencils.term(m, 0), stencils.channels) for m in range(len(stencils.monomials))],
         "orders": stencils.orders,
         "moments": dict(zip(stencils.channels, stencils.moments)),
+        "bias": dict(zip(stencils.channels, stencils.bias)),
         "share": None if stencils.share is None else dict(zip(stencils.channels, stencils.share)),
         "weights": dict(zip(stencils.channels, stencils.weights)),
         "proposed": {

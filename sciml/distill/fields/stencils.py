@@ -34,7 +34,9 @@ class LearnedStencils:
         orders: of the derivative that each moment stands for, along each spatial axis.
         weights: of each result and product at each offset, in units of the data.
         moments: Σ_o W(o) (o dx)^α / α!, the coefficient of ∂^α.
-        share: rms of each moment's part of the rate of change, relative to the rate; None before `weighed`.
+        bias: the constant in each rate.
+        share, constant_share: rms part of each moment, and of the constant, in the rate of change, relative
+            to the rate; None before `weighed`.
         validation: error of the network's rates on held-out snapshots, noise and all.
     """
 
@@ -43,7 +45,9 @@ class LearnedStencils:
     orders: tuple[tuple[int, ...], ...]
     weights: Float[np.ndarray, "out monomials *kernel"]
     moments: Float[np.ndarray, "out monomials orders"]
+    bias: Float[np.ndarray, "out"]
     share: Float[np.ndarray, "out monomials orders"] | None = None
+    constant_share: Float[np.ndarray, "out"] | None = None
     validation: float | None = None
 
     def term(self, monomial: int, order: int) -> Term:
@@ -59,7 +63,10 @@ class LearnedStencils:
         share = self.share[channel]
         order = np.argsort(-share, axis=None)[:most]
         found = [tuple(int(i) for i in np.unravel_index(k, share.shape)) for k in order]
-        return tuple(self.term(m, a) for m, a in found if share[m, a] > WORTH)
+        terms = tuple(self.term(m, a) for m, a in found if share[m, a] > WORTH)
+        none = (0,) * (len(self.orders[0]) + 1)
+        large = self.constant_share is not None and self.constant_share[channel] > WORTH
+        return (*terms, Term(none, ())) if large else terms
 
     def weighed(
         self, data: FieldSeries, tests: TestFunctions, validation: float | None = None
@@ -77,7 +84,8 @@ class LearnedStencils:
             for a in range(len(self.orders)):
                 part = tests.integrate(np.asarray(product), self.term(m, a).orders, cache)
                 share[:, m, a] = np.abs(self.moments[:, m, a]) * np.sqrt((part**2).mean()) / size
-        return replace(self, share=share, validation=validation)
+        constant = np.abs(self.bias) / np.array(size)
+        return replace(self, share=share, constant_share=constant, validation=validation)
 
 
 @torch.no_grad()
@@ -115,6 +123,7 @@ def read_stencils(model: FieldNetwork, data: FieldSeries) -> LearnedStencils:
         layer.orders,
         weights.unflatten(-1, layer.kernel).numpy(),
         moments * steps,
+        layer.bias.numpy(),
     )
 
 

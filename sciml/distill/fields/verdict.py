@@ -169,5 +169,5 @@ def _drift(whole: Normal, earlier: Normal, later: Normal, best: Fit) -> tuple[fl
         apart = np.abs(fits[0].coefficients - fits[1].coefficients)
         sure = apart > SURE * np.hypot(fits[0].errors, fits[1].errors)
         change = float((np.where(sure, apart, 0.0) / np.abs(best.coefficients)).max())
-        worst = max(worst, (change, where))
+        worst = max(worst, (change, where if change else ""))
     return worst
