@@ -76,6 +76,10 @@ def cell(text: str) -> str:
 NAMES = {
     "interaction": "Particles",
     "edge_mlp": "Any graph",
+    "normalized_sum": "Neighbours",
+    "embedding": "Labels",
+    "edge_readout": "Edges",
+    "chain": "Sequences",
     "convolution": "Grids",
     "groups": "Groups of turns and mirrors",
     "attention": "Attention",

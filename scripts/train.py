@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 from classify import classify
 from common import main
+from drug_target import drug_target
 from fields import train_field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
+from recommend import recommend
 
 from sciml.datasets import load_trajectories
 from sciml.datasets.trajectories import Trajectories
@@ -117,7 +119,13 @@ def _adopt(trial: Path, run_dir: Path) -> None:
 def run(config: DictConfig) -> Path:
     """Train and return the run directory."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    roads = {"dynamics": train, "classification": classify, "field": train_field}
+    roads = {
+        "dynamics": train,
+        "classification": classify,
+        "field": train_field,
+        "drug_target": drug_target,
+        "recommend": recommend,
+    }
     roads[config.task.get("kind", "dynamics")](config, run_dir)
     return run_dir
 

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -56,3 +57,24 @@ def test_gravity_notebook_finds_newtons_law(tmp_path, monkeypatch):
     assert "verdict: law" in text
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 3
     assert (tmp_path / "outputs" / "gravity" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_drug_target_notebook_ranks_drugs_for_new_targets(tmp_path, monkeypatch):
+    """Its model finds more of the best drugs than chance, and beats every baseline."""
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(ROOT / "docs" / "notebooks" / "drug_target.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    text = "".join(o.get("text", "") for o in outputs if o.output_type == "stream")
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] and len(line.split()) == 4]
+    error = {
+        row[0]: float(row[1]) for row in rows if row[0] in ("model", "mean", "drug_target_mean", "kernel")
+    }
+    assert error["model"] == min(error.values())
+    assert len(error) == 4
+    found = int(re.search(r"hold (\d+)% of the best tenth; by chance 20%", text)[1])
+    assert found > 60
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 2

@@ -1,16 +1,32 @@
 """Builders: anything to a Graph."""
 
+from typing import TYPE_CHECKING, Any
+
 from sciml.builders.complete import complete_graph, sequence_graph
 from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
+from sciml.builders.protein_sequence import protein_sequence_graph
 from sciml.builders.structure import all_pairs, with_walks
+
+if TYPE_CHECKING:
+    from sciml.builders.molecule import molecule_graph
 
 __all__ = [
     "all_pairs",
     "complete_graph",
     "grid_graph",
     "grid_values",
+    "molecule_graph",
     "particle_graph",
+    "protein_sequence_graph",
     "sequence_graph",
     "with_walks",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "molecule_graph":  # RDKit is loaded by those who ask for molecules
+        from sciml.builders.molecule import molecule_graph
+
+        return molecule_graph
+    raise AttributeError(f"sciml.builders has no {name!r}; it has {', '.join(__all__)}.")

@@ -1,6 +1,8 @@
 """Named sets and the users' own files."""
 
 from sciml.datasets.fields import FieldSeries
+from sciml.datasets.pair_splits import PairSplit, split_pairs
+from sciml.datasets.pairs import Pairs, read_pairs, write_pairs
 from sciml.datasets.readers import load_trajectories, write_npz
 from sciml.datasets.readers.field import load_field, write_field
 from sciml.datasets.simulated import simulated
@@ -9,11 +11,16 @@ from sciml.datasets.trajectories import Trajectories
 
 __all__ = [
     "FieldSeries",
+    "PairSplit",
+    "Pairs",
     "Trajectories",
     "load_field",
     "load_trajectories",
+    "read_pairs",
     "simulated",
     "solar_system",
+    "split_pairs",
     "write_field",
     "write_npz",
+    "write_pairs",
 ]

@@ -95,7 +95,37 @@ class Complete:
         return torch.stack([sender, receiver]), number
 
 
-Layout = Grid | Complete
+@dataclass(frozen=True)
+class Chain:
+    """The nodes of each graph in a row, in order, as many as there are: sequences of differing lengths.
+
+    Attributes:
+        offsets: steps along the row from a receiver to its senders, as in `Grid`; there is nobody beyond the
+            ends. Empty where there are no edges.
+    """
+
+    offsets: tuple[int, ...] = ()
+
+    def edges(
+        self, node_counts: Int[Tensor, "graphs"]
+    ) -> tuple[Int[Tensor, "2 edges"], Int[Tensor, "edges"], Int[Tensor, "graphs"]]:
+        """Return edge_index (sorted by receiver), the label of each edge's offset, and edges per graph.
+
+        How many edges there are depends on the lengths: this asks the device for them.
+        """
+        end = node_counts.cumsum(0)
+        last = torch.repeat_interleave(end, node_counts)[:, None]
+        first = torch.repeat_interleave(end - node_counts, node_counts)[:, None]
+        receiver = torch.arange(len(first), device=node_counts.device)[:, None]
+        sender = receiver + torch.tensor(self.offsets, dtype=torch.long, device=node_counts.device)
+        inside = (sender >= first) & (sender < last)
+        node, label = inside.nonzero().T
+        graph = torch.repeat_interleave(torch.arange(len(end), device=end.device), node_counts)
+        counts = torch.zeros_like(node_counts).index_add(0, graph, inside.sum(1))
+        return torch.stack([sender[inside], node]), label, counts
+
+
+Layout = Grid | Complete | Chain
 
 
 def window(

@@ -1,13 +1,22 @@
 """Whole networks, one file each."""
 
+from sciml.models.collaborative_filter import CollaborativeFilter
+from sciml.models.drug_target import DrugTarget, PairGraphs
 from sciml.models.field_network import FieldNetwork
 from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.models.molecule_encoder import MoleculeEncoder
+from sciml.models.sequence_encoder import SequenceEncoder
 
 __all__ = [
+    "CollaborativeFilter",
+    "DrugTarget",
     "FieldNetwork",
     "GraphTransformer",
     "ImageNetwork",
     "InteractionNetwork",
+    "MoleculeEncoder",
+    "PairGraphs",
+    "SequenceEncoder",
 ]

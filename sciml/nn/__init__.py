@@ -20,8 +20,12 @@ from sciml.nn.attention import (
     WalkEncoding,
     as_attention,
 )
+from sciml.nn.chain import ChainConvolution
 from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
 from sciml.nn.edge_mlp import EdgeMLP
+from sciml.nn.edge_readout import EdgeReadout
+from sciml.nn.embedding import LabelEmbedding
+from sciml.nn.gather import gather_sum
 from sciml.nn.groups import (
     ArrowReadout,
     GroupConvolution,
@@ -34,6 +38,7 @@ from sciml.nn.groups import (
 from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialForce
 from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_reduce, segment_softmax
 from sciml.nn.mlp import mlp
+from sciml.nn.normalized_sum import NormalizedSum, turned
 from sciml.nn.scattering import (
     DensityWavelets,
     Scattering1d,
@@ -66,6 +71,7 @@ __all__ = [
     "About",
     "ArrowReadout",
     "AttentionByMessages",
+    "ChainConvolution",
     "ChebyshevFilter",
     "ChebyshevFunction",
     "ConvolutionByAttention",
@@ -74,6 +80,7 @@ __all__ = [
     "DistanceBias",
     "EdgeBias",
     "EdgeMLP",
+    "EdgeReadout",
     "Edges",
     "EquivariantAttention",
     "FormulaScalar",
@@ -87,6 +94,7 @@ __all__ = [
     "GroupPooling",
     "InverseGraphFourier",
     "LabelBias",
+    "LabelEmbedding",
     "Laplacian",
     "LaplacianEncoding",
     "LearnedEncoding",
@@ -94,6 +102,7 @@ __all__ = [
     "MessagePassing",
     "MultiHeadAttention",
     "NormNonlinearity",
+    "NormalizedSum",
     "OffsetBias",
     "OnField",
     "OrientedPooling",
@@ -114,6 +123,7 @@ __all__ = [
     "WalkEncoding",
     "WaveletConvolution",
     "as_attention",
+    "gather_sum",
     "heat_kernel",
     "lanczos_function",
     "laplacian",
@@ -122,6 +132,7 @@ __all__ = [
     "scattering_features",
     "segment_reduce",
     "segment_softmax",
+    "turned",
     "wave_kernel",
     "with_modes",
     "with_spectrum",

@@ -12,6 +12,7 @@ from sciml.plotting.laws import (
     signal_matrix,
 )
 from sciml.plotting.motion import orbits, rollout_error, training_curve
+from sciml.plotting.pairs import predicted_against_measured, ranking_curve
 from sciml.plotting.style import svg
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "hidden_properties",
     "messages_against_law",
     "orbits",
+    "predicted_against_measured",
+    "ranking_curve",
     "rollout_error",
     "signal_matrix",
     "svg",

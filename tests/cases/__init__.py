@@ -9,6 +9,7 @@ from cases import (
     particles,
     scattering,
     spectral,
+    twosided,
 )
 
 CASES = [
@@ -20,4 +21,5 @@ CASES = [
     *particles.CASES,
     *scattering.CASES,
     *spectral.CASES,
+    *twosided.CASES,
 ]
