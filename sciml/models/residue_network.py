@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sciml.builders.residue import SECONDARY, TYPES
 from sciml.graph import Graph, Place, Spec
 from sciml.nn.message_passing import segment_reduce
-from sciml.nn.residue import GVPConvolution, PointAttentionBlock, RelationalBlock, ResidueInputs
+from sciml.nn.residue import GVPConvolution, PairBlock, PointAttentionBlock, RelationalBlock, ResidueInputs
 from sciml.nn.residue.inputs import KINDS
 from sciml.symmetry import Symmetry
 
@@ -52,6 +52,8 @@ class ResidueNetwork(nn.Module):
         inputs: names in `sciml.nn.residue.READS`.
         channels, vectors, edge_channels: of scalars and vectors at nodes, and of edges.
         layers: number of layers.
+        pair_blocks: number of triangle updates of the pairs (`PairBlock`) before the layers, on complete
+            graphs (`sciml.builders.residue_pairs`) or on contacts.
         reflections: read and do nothing that tells mirror images apart.
         dropout: rate, in training.
 
@@ -73,6 +75,7 @@ class ResidueNetwork(nn.Module):
         vectors: int = 16,
         edge_channels: int = 32,
         layers: int = 3,
+        pair_blocks: int = 0,
         reflections: bool = False,
         dropout: float = 0.0,
     ) -> None:
@@ -96,7 +99,8 @@ class ResidueNetwork(nn.Module):
             "ipa": lambda: PointAttentionBlock(channels, edge_channels, dropout=dropout),
             "relational": lambda: RelationalBlock(channels, len(KINDS), edge_channels, dropout=dropout),
         }
-        self.layers = nn.ModuleList(layer[kind]() for _ in range(layers))
+        blocks = [PairBlock(channels, edge_channels, dropout=dropout) for _ in range(pair_blocks)]
+        self.layers = nn.ModuleList([*blocks, *(layer[kind]() for _ in range(layers))])
         widths = {"nodes": channels, "globals": channels, "edges": 2 * channels + edge_channels}
         self.heads = nn.ModuleDict(
             {

@@ -3,17 +3,22 @@
 import torch
 from contract import Case
 
+from sciml.builders import complete_graph, residue_pairs
 from sciml.builders.residue import SECONDARY, TYPES
 from sciml.builders.residue.build import SPECS
-from sciml.graph import Graph, batch
+from sciml.graph import Graph, Spec, batch
 from sciml.models import ResidueNetwork
 from sciml.nn.residue import (
     GVPConvolution,
     InvariantPointAttention,
+    PairBlock,
+    PairFromNodes,
     PointAttentionBlock,
     RelationalBlock,
     RelationalConvolution,
     ResidueInputs,
+    TriangleAttention,
+    TriangleMultiplication,
 )
 
 
@@ -78,6 +83,16 @@ def network(kind, **options):
     return lambda: ResidueNetwork(**heads | {"kind": kind, "layers": 2} | SMALL | options)
 
 
+def pairs(*sizes):
+    """Complete graphs of different sizes with features of pairs."""
+    random = torch.Generator().manual_seed(2)
+    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
+    graph = complete_graph([draw(n, 6) for n in sizes])
+    return graph.with_edges({"e": Spec("5x0e")}, e=draw(graph.num_edges, 5))
+
+
+PAIRS = pairs(4, 2, 3)
+
 CASES = [
     Case("residue inputs", lambda: ResidueInputs(EVERYTHING, 6, 3, 5, types=len(TYPES)), RESIDUES),
     Case(
@@ -104,6 +119,12 @@ CASES = [
         features(),
     ),
     Case("relational block", lambda: RelationalBlock(6, 5, 5), features()),
+    Case("triangle multiplication, incoming", lambda: TriangleMultiplication(5, 3, "incoming"), PAIRS),
+    Case("triangle multiplication", lambda: TriangleMultiplication(5), PAIRS),
+    Case("triangle attention", lambda: TriangleAttention(5, 2, 3), PAIRS),
+    Case("triangle attention, incoming", lambda: TriangleAttention(5, 2, 3, "incoming"), PAIRS),
+    Case("pairs from nodes", lambda: PairFromNodes(6, 5), features()),
+    Case("pair block", lambda: PairBlock(6, 5, hidden=3, heads=2, width=2), PAIRS),
     Case("residue network, GVP", network("gvp", vector_heads=("shift",)), RESIDUES),
     Case("residue network, CA trace", network("gvp", inputs=("place",)), RESIDUES),
     Case(
@@ -112,6 +133,11 @@ CASES = [
         RESIDUES,
     ),
     Case("residue network, IPA", network("ipa", vector_heads=("shift",)), RESIDUES),
+    Case(
+        "residue network, IPA, pairs",
+        network("ipa", layers=1, pair_blocks=1, edge_heads={"contact": 1}, **SMALL | {"edge_channels": 4}),
+        residue_pairs(residues(4, 3)),
+    ),
     Case("residue network, relational", network("relational", edge_heads={"contact": 2}), RESIDUES),
     Case("residue network, relational, trace", network("relational", inputs=("place", "type")), RESIDUES),
 ]
