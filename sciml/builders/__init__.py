@@ -3,7 +3,7 @@
 from sciml.builders.complete import complete_graph, sequence_graph
 from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
-from sciml.builders.residue import residue_graph
+from sciml.builders.residue import residue_graph, residue_graphs
 from sciml.builders.residue_pairs import residue_pairs
 from sciml.builders.structure import all_pairs, with_modes, with_walks
 
@@ -14,6 +14,7 @@ __all__ = [
     "grid_values",
     "particle_graph",
     "residue_graph",
+    "residue_graphs",
     "residue_pairs",
     "sequence_graph",
     "with_modes",

@@ -8,6 +8,7 @@
 from sciml.builders.residue.build import read_residues, residue_graph
 from sciml.builders.residue.chemistry import AMINO, LETTERS, SECONDARY, TORSIONS, TYPES
 from sciml.builders.residue.contacts import CONTACTS, KINDS
+from sciml.builders.residue.folder import Failure, ResidueGraphs, find_structures, residue_graphs
 from sciml.builders.residue.labels import residue_labels, sequences
 from sciml.builders.residue.rules import Report, Rules
 from sciml.builders.residue.table import Residues
@@ -20,11 +21,15 @@ __all__ = [
     "SECONDARY",
     "TORSIONS",
     "TYPES",
+    "Failure",
     "Report",
+    "ResidueGraphs",
     "Residues",
     "Rules",
+    "find_structures",
     "read_residues",
     "residue_graph",
+    "residue_graphs",
     "residue_labels",
     "sequences",
 ]

@@ -6,21 +6,27 @@ import gzip
 import math
 import os
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from sciml.builders.residue.aligned import read_aligned
+from sciml.builders.residue.chemistry import unpack
 from sciml.builders.residue.rules import Rules
 
 if TYPE_CHECKING:
     import gemmi
 
 POLYMER, WATER_ENTITY = 1, 4  # gemmi.EntityType
+LARGE = 400_000  # bytes; smaller mmCIF files are read by gemmi as fast as by the fast path
 LONGEST_NAME = 7  # characters that gemmi's flat table holds of a name
-SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
+MMCIF_SUFFIXES = (".cif", ".mmcif")
+SUFFIXES = (".pdb", ".ent", *MMCIF_SUFFIXES)
+_OLD_PDB = re.compile(rb"HEADER.{66}\w{4} +\d+ *\r?\n")  # of before 1996: lines are numbered from column 73
 _PREDICTED = re.compile(r"alphafold|esmfold|rosettafold|openfold|colabfold|\bboltz\b|\bchai-1\b", re.I)
 
 
@@ -49,6 +55,25 @@ class Atoms(NamedTuple):
     het: Int[np.ndarray, "atoms"]
 
 
+class Table(NamedTuple):
+    """A file taken apart: columns of `Atoms` for all models, and what is said of the whole.
+
+    Attributes:
+        columns: arrays by name, atoms of a model, chain and residue together.
+        model: number of the model of each atom.
+        title, predicted: of the file; whether it says that B-factors are measures of confidence.
+        parents: names of modified residues to those of their parents.
+        expected: residues of all polymers by their sequences; None where the file gives none.
+    """
+
+    columns: dict[str, np.ndarray]
+    model: Int[np.ndarray, "atoms"]
+    title: str
+    predicted: bool
+    parents: dict[str, str]
+    expected: int | None
+
+
 def read_atoms(source: str | os.PathLike[str] | gemmi.Structure, rules: Rules) -> list[Atoms]:
     """Read a file (PDB or mmCIF, gzipped or not) or take a gemmi.Structure; one `Atoms` per chosen model.
 
@@ -65,53 +90,93 @@ def read_atoms(source: str | os.PathLike[str] | gemmi.Structure, rules: Rules) -
             "Reading structures needs gemmi: pip install 'sciml[proteins]' (or pip install gemmi)."
         ) from error
     if isinstance(source, gemmi.Structure):
-        structure, name, predicted = source.clone(), source.name or "structure", False
+        name, table = source.name or "structure", from_gemmi(source.clone(), source.name or "structure")
     elif isinstance(source, str | os.PathLike):
-        structure, predicted = _parse(Path(source))
-        name = str(source)
+        name, table = str(source), _parse(Path(source))
     else:
         raise TypeError(f"A structure is a path or a gemmi.Structure, not {type(source).__name__}.")
-    structure.setup_entities()
-    if not len(structure) or not structure[0].count_atom_sites():
+    if not len(table.model):
         raise ValueError(f"{name} holds no atoms.")
-    _check_names(structure, name)
-    return _flatten(structure, name, predicted, rules)
+    return _models(table, name, rules)
+
+
+def from_gemmi(structure: gemmi.Structure, source: str, predicted: bool = False) -> Table:
+    """Take a structure apart (it is changed: entities that it lacks are found)."""
+    import gemmi
+
+    structure.setup_entities()
+    _check_names(structure, source)
+    flat = gemmi.FlatStructure(structure)
+    flat.strings_as_numbers = True
+    packed = lambda names: np.ascontiguousarray(names).view("<i8")[:, 0]
+    columns = {
+        "pos": np.array(flat.pos, dtype=float),
+        "name": packed(flat.atom_names),
+        "element": np.array(flat.elements),
+        "altloc": np.array(flat.altlocs).view(np.uint8),
+        "occupancy": np.array(flat.occ),
+        "b_factor": np.array(flat.b_iso),
+        "residue_name": packed(flat.residue_names),
+        "number": np.array(flat.resnums).astype(np.int64),
+        "insertion": np.array(flat.icodes).view(np.uint8),
+        "chain": packed(flat.chain_ids),
+        "subchain": packed(flat.subchains),
+        "entity": np.array(flat.entity_type),
+        "het": np.array(flat.het_flags).view(np.uint8),
+    }
+    parents = {m.res_id.name: m.parent_comp_id for m in structure.mod_residues if m.parent_comp_id}
+    title = structure.info["_struct.title"] if "_struct.title" in structure.info else ""  # noqa: SIM401
+    return Table(columns, np.array(flat.model_num), title, predicted, parents, _expected(structure))
 
 
 # -------------------------------------------------------------------- details
 
 
-def _parse(path: Path) -> tuple[gemmi.Structure, bool]:
-    """Read a file; the second value tells whether its mmCIF says that a model was predicted."""
+def _parse(path: Path) -> Table:
+    """Read a file, by the fast path where it fits."""
     import gemmi
 
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: use residue_graphs for all files in it.")
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
-    document = gemmi.cif.Document()
     stem = path.name.lower().removesuffix(".gz")
-    known = stem.endswith(SUFFIXES)
+    document = gemmi.cif.Document()
     try:
-        structure = gemmi.read_structure(
-            os.fspath(path),
-            format=gemmi.CoorFormat.Unknown if known else gemmi.CoorFormat.Detect,
-            save_doc=document,
-        )
-    except (ValueError, RuntimeError, OSError, EOFError, UnicodeDecodeError) as error:
+        if stem.endswith(MMCIF_SUFFIXES):
+            content = _content(path)
+            found = read_aligned(content) if len(content) > LARGE else None
+            if found is not None:
+                return Table(**found)
+        kind = gemmi.CoorFormat.Unknown if stem.endswith(SUFFIXES) else gemmi.CoorFormat.Detect
+        if _OLD_PDB.match(_head(path)):
+            structure = gemmi.read_pdb(os.fspath(path), max_line_length=72)
+        else:
+            structure = gemmi.read_structure(os.fspath(path), format=kind, save_doc=document)
+    except (ValueError, RuntimeError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read as PDB or mmCIF: {error}{_looks_like(path)}") from error
     if not len(structure) or not structure[0].count_atom_sites():
         raise ValueError(f"{path} holds no atoms{_looks_like(path) or '.'}")
-    predicted = len(document) > 0 and document[0].find_loop("_ma_qa_metric_local.metric_value").tag != ""
-    return structure, predicted
+    tags = document[0].get_mmcif_category_names() if len(document) else []
+    return from_gemmi(structure, str(path), any(tag.startswith("_ma_qa_metric") for tag in tags))
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    return gzip.decompress(content) if path.suffix == ".gz" else content
+
+
+def _head(path: Path) -> bytes:
+    """Return the beginning of a file, unpacked."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        return file.read(400)
 
 
 def _looks_like(path: Path) -> str:
     """Say what a file that is no structure seems to be."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            head = file.read(400)
-    except (OSError, EOFError):
+        head = _head(path)
+    except (OSError, EOFError, zlib.error):
         return f" (it is {path.stat().st_size} bytes long and cannot be unpacked)"
     start = head.lstrip()[:40].decode("utf-8", "replace").splitlines()
     if not head.strip():
@@ -131,43 +196,26 @@ def _check_names(structure: gemmi.Structure, source: str) -> None:
                 )
 
 
-def _flatten(structure: gemmi.Structure, source: str, predicted: bool, rules: Rules) -> list[Atoms]:
-    import gemmi
-
-    flat = gemmi.FlatStructure(structure)
-    flat.strings_as_numbers = True
-    packed = lambda names: np.ascontiguousarray(names).view("<i8")[:, 0]
-    columns = {
-        "pos": np.array(flat.pos, dtype=float),
-        "name": packed(flat.atom_names),
-        "element": np.array(flat.elements),
-        "altloc": np.array(flat.altlocs).view(np.uint8),
-        "occupancy": np.array(flat.occ),
-        "b_factor": np.array(flat.b_iso),
-        "residue_name": packed(flat.residue_names),
-        "number": np.array(flat.resnums).astype(np.int64),
-        "insertion": np.array(flat.icodes).view(np.uint8),
-        "chain": packed(flat.chain_ids),
-        "subchain": packed(flat.subchains),
-        "entity": np.array(flat.entity_type),
-        "het": np.array(flat.het_flags).view(np.uint8),
-    }
-    title = structure.info["_struct.title"] if "_struct.title" in structure.info else ""  # noqa: SIM401
-    common = {
+def _models(table: Table, source: str, rules: Rules) -> list[Atoms]:
+    """Return the atoms of each chosen model."""
+    numbers, start = np.unique(table.model, return_index=True)
+    order = np.argsort(start)
+    numbers, bounds = numbers[order].tolist(), [*start[order].tolist(), len(table.model)]
+    facts: dict[str, Any] = {
         "source": source,
-        "models": len(structure),
-        "title": title,
-        "predicted": predicted or bool(_PREDICTED.search(title)),
-        "parents": {m.res_id.name: m.parent_comp_id for m in structure.mod_residues if m.parent_comp_id},
-        "expected": _expected(structure),
+        "models": len(numbers),
+        "title": table.title,
+        "predicted": table.predicted or bool(_PREDICTED.search(table.title)),
+        "parents": table.parents,
+        "expected": table.expected,
     }
-    start = np.cumsum([0, *(model.count_atom_sites() for model in structure)])
     parts = []
-    for index in _chosen([model.num for model in structure], rules.model, source):
-        rows = slice(start[index], start[index + 1])
-        part = {name: column[rows] for name, column in columns.items()}
-        _check_finite(part["pos"], structure[index], source)
-        parts.append(Atoms(model=structure[index].num, **common, **part))  # type: ignore[arg-type]
+    for index in _chosen(numbers, rules.model, source):
+        rows = slice(bounds[index], bounds[index + 1])
+        facts |= {name: column[rows] for name, column in table.columns.items()}
+        atoms = Atoms(model=numbers[index], **facts)
+        _check_finite(atoms)
+        parts.append(atoms)
     return parts
 
 
@@ -193,15 +241,13 @@ def _expected(structure: gemmi.Structure) -> int | None:
     return sum(chains) if chains else None
 
 
-def _check_finite(pos: Float[np.ndarray, "atoms 3"], model: gemmi.Model, source: str) -> None:
+def _check_finite(atoms: Atoms) -> None:
     """Raise at the first atom whose coordinates are not numbers."""
-    if math.isfinite(float(pos.sum())):
+    if math.isfinite(float(atoms.pos.sum())):
         return
-    wrong = np.flatnonzero(~np.isfinite(pos).all(axis=1))
-    for number, site in enumerate(model.all()):
-        if number == wrong[0]:
-            at = f"chain {site.chain.name}, residue {site.residue.name} {site.residue.seqid}"
-            raise ValueError(
-                f"{source}: {len(wrong)} atoms have coordinates that are not finite, the first is "
-                f"{site.atom.name} in {at}. Remove these atoms from the file, or complete it."
-            )
+    wrong = np.flatnonzero(~np.isfinite(atoms.pos).all(axis=1))
+    name, residue, chain = (unpack(c[wrong[0]]) for c in (atoms.name, atoms.residue_name, atoms.chain))
+    raise ValueError(
+        f"{atoms.source}: {len(wrong)} atoms have coordinates that are not finite, the first is {name} of "
+        f"{residue} {atoms.number[wrong[0]]} in chain {chain}. Remove these atoms, or complete the file."
+    )

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,6 @@ SPECS: dict[tuple[Place, str], Spec] = {
 }
 ASSIGNMENTS = ("auto", "dssp", "psea")
 FRAMES = ("backbone", "trace")
-PREDICTED = ("auto", True, False)
 
 
 def residue_graph(
@@ -101,24 +101,55 @@ def residue_graph(
         FileNotFoundError, ValueError, TypeError: a source that is no structure or cannot be read, options
             that do not exist; see `read_residues`.
     """
-    if cutoff is not None and not (isinstance(cutoff, int | float) and 0 < cutoff < math.inf):
-        raise ValueError(f"cutoff is {cutoff!r}; expected a positive distance in Å, or None.")
-    if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
-        raise ValueError(f"k is {k!r}; expected a whole number of neighbours, at least 1, or None.")
-    if isinstance(sequence, bool) or not isinstance(sequence, int) or sequence < 0:
-        raise ValueError(f"sequence is {sequence!r}; expected a whole number of bonds, 0 for none.")
-    for name, value, choices in (
-        ("contact", contact, CONTACTS),
-        ("secondary", secondary, ASSIGNMENTS),
-        ("frame", frame, FRAMES),
-    ):
-        check_choice(name, value, choices)
-    rules = _with(rules, options)
-    graphs = [
-        to_graph(arrays(residues, contact, cutoff, k, sequence, secondary, frame, predicted), dtype)
-        for residues in _all(source, rules)
-    ]
+    settings = Settings.of(
+        contact,
+        cutoff,
+        k=k,
+        sequence=sequence,
+        secondary=secondary,
+        frame=frame,
+        predicted=predicted,
+        rules=rules,
+        **options,
+    )
+    graphs = [to_graph(arrays(table, settings), dtype) for table in _all(source, settings.rules)]
     return graphs[0] if len(graphs) == 1 else batch(graphs)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `residue_graph`, checked."""
+
+    contact: str = "cb"
+    cutoff: float | None = 8.0
+    k: int | None = None
+    sequence: int = 1
+    secondary: str = "auto"
+    frame: str = "backbone"
+    predicted: str | bool = "auto"
+    rules: Rules = field(default_factory=Rules)
+
+    @classmethod
+    def of(
+        cls, contact: str, cutoff: float | None, *, rules: Rules | None = None, **options: Any
+    ) -> Settings:
+        """Divide options into those of the graph and those of the rules."""
+        own = {name: options.pop(name) for name in [*options] if name in cls.__dataclass_fields__}
+        return cls(contact, cutoff, **own, rules=_with(rules, options))
+
+    def __post_init__(self) -> None:
+        cutoff, k, sequence = self.cutoff, self.k, self.sequence
+        if cutoff is not None and not (isinstance(cutoff, int | float) and 0 < cutoff < math.inf):
+            raise ValueError(f"cutoff is {cutoff!r}; expected a positive distance in Å, or None.")
+        if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
+            raise ValueError(f"k is {k!r}; expected a whole number of neighbours, at least 1, or None.")
+        if isinstance(sequence, bool) or not isinstance(sequence, int) or sequence < 0:
+            raise ValueError(f"sequence is {sequence!r}; expected a whole number of bonds, 0 for none.")
+        check_choice("contact", self.contact, CONTACTS)
+        check_choice("secondary", self.secondary, ASSIGNMENTS)
+        check_choice("frame", self.frame, FRAMES)
+        if not isinstance(self.predicted, bool):
+            check_choice("predicted", self.predicted, ("auto",))
 
 
 def read_residues(source: Source, rules: Rules | None = None, **options: Any) -> list[Residues]:
@@ -148,24 +179,15 @@ def read_residues(source: Source, rules: Rules | None = None, **options: Any) ->
     return tables
 
 
-def arrays(
-    residues: Residues,
-    contact: str = "cb",
-    cutoff: float | None = 8.0,
-    k: int | None = None,
-    sequence: int = 1,
-    secondary: str = "auto",
-    frame: str = "backbone",
-    predicted: str | bool = "auto",
-) -> dict[Place, dict[str, np.ndarray]]:
+def arrays(residues: Residues, settings: Settings) -> dict[Place, dict[str, np.ndarray]]:
     """Compute all fields as arrays; ``edges`` also has ``sender`` and ``receiver``."""
-    edges = find_edges(residues, contact, cutoff, k, sequence)
+    edges = find_edges(residues, settings.contact, settings.cutoff, settings.k, settings.sequence)
     pos = anchors(residues)
-    axes, framed = frames(residues, frame)
+    axes, framed = frames(residues, settings.frame)
     angles, defined = torsions(residues)
     area, exposure = surface(residues)
     b_factor = _b_factor(residues)
-    is_plddt = residues.predicted if predicted == "auto" else bool(predicted)
+    is_plddt = residues.predicted if settings.predicted == "auto" else bool(settings.predicted)
     nodes = {
         "pos": pos,
         "cb": beta(residues)[0],
@@ -179,7 +201,7 @@ def arrays(
         "number": residues.number,
         "insertion": residues.insertion,
         "place": residues.place,
-        "secondary": _assigned(residues, secondary),
+        "secondary": _assigned(residues, settings.secondary),
         "torsion": angles,
         "torsion_mask": defined,
         "surface": area,
@@ -220,9 +242,10 @@ def _with(rules: Rules | None, options: dict[str, Any]) -> Rules:
             raise TypeError(f"Give rules, or options ({', '.join(options)}), not both.")
         return rules
     known = tuple(Rules.__dataclass_fields__)
+    own = [name for name in Settings.__dataclass_fields__ if name != "rules"]
     for name in options:
         if name not in known:
-            near = get_close_matches(name, known, n=1) or known
+            near = get_close_matches(name, [*own, *known], n=1) or known
             raise TypeError(f"There is no option {name!r}; did you mean {' or '.join(near)}?")
     return Rules(**options)
 

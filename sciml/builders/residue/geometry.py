@@ -44,7 +44,7 @@ def torsions(residues: Residues) -> tuple[Float[np.ndarray, "residues 7"], Bool[
     which = CHI_SLOTS[residues.type]  # residues 4 4
     quadruples[:, 3:] = np.where(which >= 0, slot[np.arange(count)[:, None, None], which], -1)
     quadruples[residues.kind != AMINO_KIND] = -1
-    there = (quadruples >= 0).all(axis=2)
+    there = np.asarray((quadruples >= 0).all(axis=2))
     angles = np.zeros((count, 7))
     angles[there] = dihedral(*np.moveaxis(residues.atom_pos[quadruples[there]], 1, 0))
     return angles, there

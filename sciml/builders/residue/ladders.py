@@ -45,7 +45,8 @@ def _bridges(
     steps = ((-1, 0), (0, 1), (-1, 1), (0, 0))  # of donor and acceptor to the bridge that they may belong to
     pairs = np.concatenate([np.stack([donor + a, taker + b], axis=1) for a, b in steps])
     pairs.sort(axis=1)
-    i, j = np.unique(pairs, axis=0).T
+    pairs = pairs[(pairs >= 0).all(axis=1)]
+    i, j = np.divmod(np.unique(pairs[:, 0] * n + pairs[:, 1]), max(n, 1))
     inside = (i >= 1) & (j <= n - 2) & (j - i >= 3)
     i, j = i[inside], j[inside]
     whole = (segment[i - 1] == segment[i + 1]) & (segment[j - 1] == segment[j + 1])
@@ -76,7 +77,7 @@ def _ladders(i: np.ndarray, j: np.ndarray, parallel: np.ndarray) -> list[_Ladder
 
 def _joined(ladders: list[_Ladder], segment: Int[np.ndarray, "n"]) -> list[_Ladder]:
     """Join ladders of one kind that a bulge separates."""
-    ladders = sorted(ladders, key=lambda ladder: (segment[ladder.i[0]], ladder.i[0]))
+    ladders = sorted(ladders, key=lambda ladder: ladder.i[0])
     number = 0
     while number < len(ladders):
         one, other = ladders[number], number + 1
@@ -101,4 +102,4 @@ def _bulge(one: _Ladder, two: _Ladder, segment: Int[np.ndarray, "n"]) -> bool:
             return False
     along = two.i[0] - one.i[1]
     across = two.j[0] - one.j[1] if one.parallel else one.j[0] - two.j[1]
-    return (across < LONG and along < SHORT) or (across < SHORT and along < LONG)
+    return across >= 0 and ((across < LONG and along < SHORT) or (across < SHORT and along < LONG))

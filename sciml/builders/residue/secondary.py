@@ -17,6 +17,7 @@ BACKBONE = ("N", "CA", "C", "O")
 COUPLING = 0.42 * 0.20 * 332
 BOND_BELOW, LOWEST = -0.5, -9.9
 NEAR, CLASH = 9.0, 0.5
+FARTHEST = 5.6  # N to O: beyond 5.2 Å no bond is so strong, however straight (ibid.)
 BEND = 70.0  # degrees
 
 
@@ -65,9 +66,10 @@ def hydrogen_bonds(
     away = np.roll(c, 1, axis=0) - np.roll(o, 1, axis=0)
     away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9)
     hydrogen[joined] += away[joined]
-    pairs = cKDTree(ca).query_pairs(NEAR, output_type="ndarray")
-    donor, taker = np.concatenate([pairs, pairs[:, ::-1]]).T
-    able = ~proline[donor] & (donor != taker + 1)
+    donor, taker = _candidates(n, o)
+    apart = ca[donor] - ca[taker]
+    able = ~proline[donor] & (donor != taker) & (donor != taker + 1)
+    able &= np.einsum("ij,ij->i", apart, apart) < NEAR**2
     donor, taker = donor[able], taker[able]
     inverse, clash = np.zeros(len(donor)), np.zeros(len(donor), dtype=bool)
     for start, end, sign in ((n, o, 1), (hydrogen, c, 1), (hydrogen, o, -1), (n, c, -1)):
@@ -78,6 +80,15 @@ def hydrogen_bonds(
     energy = np.maximum(np.where(clash, LOWEST, np.round(COUPLING * inverse, 3)), LOWEST)
     bonded = energy < BOND_BELOW
     return _best_two(donor[bonded], taker[bonded], energy[bonded], len(atoms))
+
+
+def _candidates(
+    n: Float[np.ndarray, "n 3"], o: Float[np.ndarray, "n 3"]
+) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]:
+    """Donors and acceptors whose N and O are close enough for a bond."""
+    pairs = cKDTree(np.concatenate([n, o])).query_pairs(FARTHEST, output_type="ndarray")  # i < j
+    pairs = pairs[(pairs[:, 0] < len(n)) & (pairs[:, 1] >= len(n))]
+    return pairs[:, 0], pairs[:, 1] - len(n)
 
 
 def _best_two(

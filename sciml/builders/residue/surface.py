@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int, UInt64
-from scipy.sparse import coo_array
 from scipy.spatial import cKDTree
 
 from sciml.builders.residue.chemistry import (
@@ -21,8 +20,9 @@ from sciml.builders.residue.chemistry import (
 from sciml.builders.residue.table import AMINO_KIND, Residues
 
 POINTS = 256  # on each sphere: four words of 64 bits
-GRID = 64  # directions are told apart on a grid of this size on either axis: 1.2° on average
-CAPS, LOWEST_CAP = 96, -0.25  # sizes of hidden caps that are told apart, by the cosine of the half angle
+GRID = 48  # directions are told apart on a grid of this size on either axis: 1.6° on average
+BLOCK = 1 << 15  # pairs at a time
+CAPS, LOWEST_CAP = 64, -0.25  # sizes of hidden caps that are told apart, by the cosine of the half angle
 
 
 def surface(residues: Residues) -> tuple[Float[np.ndarray, "residues"], Float[np.ndarray, "residues"]]:
@@ -60,59 +60,102 @@ def atom_surface(
     if not len(pos):
         return np.zeros(0)
     reach = radius + probe
-    pairs = cKDTree(pos).query_pairs(2 * reach.max(), output_type="ndarray")
-    i, j = pairs[:, 0], pairs[:, 1]
-    apart = (pos[j] - pos[i]).astype(np.float32)  # pairs 3
-    square = np.einsum("ij,ij->i", apart, apart)
-    distance = np.sqrt(square)
-    r_i, r_j = (reach.astype(np.float32)[k] for k in (i, j))
-    touching = distance < r_i + r_j
-    i, j, apart, square, distance, r_i, r_j = (a[touching] for a in (i, j, apart, square, distance, r_i, r_j))
-    distance = np.maximum(distance, 1e-6)
-    excess = (r_i - r_j) * (r_i + r_j)
-    there, back = _directions(apart)
-    code_i = there * CAPS + _caps((square + excess) / (2 * r_i * distance))
-    code_j = back * CAPS + _caps((square - excess) / (2 * r_j * distance))
-    shape = (len(pos), len(pos))
-    codes = np.concatenate([code_i, code_j])
-    rows = coo_array((codes, (np.concatenate([i, j]), np.concatenate([j, i]))), shape).tocsr()
-    hidden = _hidden(rows.data, rows.indptr)
+    tree = cKDTree(pos, balanced_tree=False, compact_nodes=False)  # built once and asked once
+    pairs = tree.query_pairs(2 * reach.max(), output_type="ndarray")
+    receiver, code = _neighbours(pos, reach, pairs)
+    order = _by_size(receiver, len(pos))
+    hidden = _hidden(code.take(order), np.bincount(receiver, minlength=len(pos)))
     return 4 * np.pi * reach**2 * (1 - hidden / POINTS)
 
 
 # -------------------------------------------------------------------- details
 
 
-def _hidden(codes: Int[np.ndarray, "pairs"], pointer: Int[np.ndarray, "atoms+1"]) -> Int[np.ndarray, "atoms"]:
-    """How many points of each atom at least one neighbour hides."""
-    count = np.zeros(len(pointer) - 1, dtype=np.int64)
-    some = np.flatnonzero(np.diff(pointer))
+def _neighbours(
+    pos: Float[np.ndarray, "atoms 3"], reach: Float[np.ndarray, "atoms"], pairs: Int[np.ndarray, "pairs 2"]
+) -> tuple[Int[np.ndarray, "both"], Int[np.ndarray, "both"]]:
+    """For each atom and each of its neighbours, the atom and the code of the cap that is hidden on it.
+
+    Blocks of pairs fit into the processor's cache, which halves the time.
+    """
+    columns = [np.ascontiguousarray(column, dtype=np.float32) for column in (pos - pos.mean(axis=0)).T]
+    reach = reach.astype(np.float32)
+    opposite = _opposite()
+    atoms, codes = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int32)]
+    for start in range(0, len(pairs), BLOCK):
+        i, j = np.ascontiguousarray(pairs[start : start + BLOCK].T)
+        r_i, r_j = reach.take(i), reach.take(j)
+        x, y, z = (column.take(j) - column.take(i) for column in columns)
+        square = x * x + y * y + z * z
+        inverse = 1 / np.sqrt(np.maximum(square, 1e-6))
+        excess = (r_i - r_j) * (r_i + r_j)
+        there = _cell(x, y, z)
+        on_i = _cap((square + excess) * inverse / r_i)
+        on_j = _cap((square - excess) * inverse / r_j)
+        atoms += [i, j]
+        codes += [there * CAPS + on_i, opposite.take(there) * CAPS + on_j]
+    return np.concatenate(atoms), np.concatenate(codes)
+
+
+def _by_size(values: Int[np.ndarray, "n"], limit: int) -> Int[np.ndarray, "n"]:
+    """Order of small whole numbers: NumPy sorts those of 16 bits in one pass over them."""
+    order = np.argsort((values & 0xFFFF).astype(np.uint16), kind="stable")
+    if limit <= 1 << 16:
+        return order
+    high = (values >> 16).astype(np.uint16).take(order)
+    return order.take(np.argsort(high, kind="stable"))
+
+
+def _hidden(codes: Int[np.ndarray, "pairs"], counts: Int[np.ndarray, "atoms"]) -> Int[np.ndarray, "atoms"]:
+    """How many points of each atom at least one neighbour hides; codes are in the order of atoms."""
+    hidden = np.zeros(len(counts), dtype=np.int64)
+    some = np.flatnonzero(counts)
     if len(some):
-        masks = np.bitwise_or.reduceat(_masks()[codes], pointer[some], axis=0)  # atoms words
-        count[some] = np.bitwise_count(masks).sum(axis=1, dtype=np.int64)
-    return count
+        start = (np.cumsum(counts) - counts)[some]
+        masks = np.bitwise_or.reduceat(_masks().take(codes, axis=0), start, axis=0)  # atoms words
+        hidden[some] = np.bitwise_count(masks).sum(axis=1, dtype=np.int64)
+    return hidden
 
 
-def _directions(vectors: Float[np.ndarray, "pairs 3"]) -> tuple[np.ndarray, np.ndarray]:
-    """Cells of the octahedral grid in which vectors and their opposites lie (Cigolle et al. 2014)."""
-    x, y, z = vectors.T
-    norm = np.maximum(np.abs(x) + np.abs(y) + np.abs(z), 1e-12)
-    x, y = x / norm, y / norm
-    return _cell(x, y, z >= 0), _cell(-x, -y, z < 0)
+def _cell(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Int[np.ndarray, "pairs"]:
+    """Cell of the octahedral grid in which a vector points: the lower half is folded outwards.
+
+    Cigolle et al. 2014 (J. Comput. Graph. Tech. 3, 1).
+    """
+    flat, side = np.abs(x), np.abs(y)
+    scale = (GRID / 2) / np.maximum(flat + side + np.abs(z), 1e-12)
+    flat *= scale
+    side *= scale
+    half, low = np.float32(GRID / 2), z < 0
+    row = (np.copysign(np.where(low, half - side, flat), x) + half).astype(np.int32)
+    column = (np.copysign(np.where(low, half - flat, side), y) + half).astype(np.int32)
+    return np.minimum(row, GRID - 1) * GRID + np.minimum(column, GRID - 1)
 
 
-def _cell(x: np.ndarray, y: np.ndarray, up: np.ndarray) -> Int[np.ndarray, "pairs"]:
-    """Fold the lower half of the octahedron outwards, and number the cells of the square."""
-    u = np.where(up, x, np.copysign(1 - np.abs(y), x))
-    v = np.where(up, y, np.copysign(1 - np.abs(x), y))
-    row, column = (np.minimum(((w + 1) * (GRID / 2)).astype(np.int32), GRID - 1) for w in (u, v))
-    return row * GRID + column
+def _cap(twice_cosine: Float[np.ndarray, "pairs"]) -> Int[np.ndarray, "pairs"]:
+    """Number of the cap of each size: the first of almost all points, the last, for far spheres, of none."""
+    place = (0.5 * twice_cosine - LOWEST_CAP) * np.float32((CAPS - 1) / (1 - LOWEST_CAP))
+    return np.clip(place, 0, CAPS - 1).astype(np.int32)
 
 
-def _caps(cosine: Float[np.ndarray, "pairs"]) -> Int[np.ndarray, "pairs"]:
-    """Number of the cap of each size; one that contains the other sphere hides all or nothing."""
-    place = (cosine - LOWEST_CAP) * (CAPS / (1 - LOWEST_CAP))
-    return np.clip(place.astype(np.int32), 0, CAPS - 1)
+@lru_cache(maxsize=1)
+def _opposite() -> Int[np.ndarray, "directions"]:
+    """Cell of the opposite direction, for each cell."""
+    x, y, z = (-_centres().T).astype(np.float32)
+    return _cell(x, y, z)
+
+
+@lru_cache(maxsize=1)
+def _centres() -> Float[np.ndarray, "directions 3"]:
+    """Direction of the middle of each cell."""
+    centre = (np.arange(GRID) + 0.5) * (2 / GRID) - 1
+    x, y = (a.ravel() for a in np.meshgrid(centre, centre, indexing="ij"))
+    z = 1 - np.abs(x) - np.abs(y)
+    low = z < 0
+    u = np.where(low, np.copysign(1 - np.abs(y), x), x)
+    v = np.where(low, np.copysign(1 - np.abs(x), y), y)
+    direction = np.stack([u, v, z], axis=1)
+    return direction / np.linalg.norm(direction, axis=1, keepdims=True)
 
 
 def sphere(points: int) -> Float[np.ndarray, "points 3"]:
@@ -126,16 +169,9 @@ def sphere(points: int) -> Float[np.ndarray, "points 3"]:
 @lru_cache(maxsize=1)
 def _masks() -> UInt64[np.ndarray, "directions*caps 4"]:
     """Hidden points of the cap in each direction and of each size, as bits."""
-    centre = (np.arange(GRID) + 0.5) * (2 / GRID) - 1
-    x, y = (a.ravel() for a in np.meshgrid(centre, centre, indexing="ij"))
-    z = 1 - np.abs(x) - np.abs(y)
-    low = z < 0
-    u = np.where(low, np.copysign(1 - np.abs(y), x), x)
-    v = np.where(low, np.copysign(1 - np.abs(x), y), y)
-    direction = np.stack([u, v, z], axis=1)
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    cosine = (direction @ sphere(POINTS).T).astype(np.float32)  # directions points
-    size = (LOWEST_CAP + (np.arange(CAPS) + 0.5) * ((1 - LOWEST_CAP) / CAPS)).astype(np.float32)
+    cosine = (_centres() @ sphere(POINTS).T).astype(np.float32)  # directions points
+    width = (1 - LOWEST_CAP) / (CAPS - 1)
+    size = (LOWEST_CAP + (np.arange(CAPS) + 0.5) * width).astype(np.float32)  # the last exceeds 1: nothing
     table = np.empty((len(cosine), CAPS, POINTS // 64), dtype=np.uint64)
     for first in range(0, len(cosine), 256):
         block = cosine[first : first + 256, None] > size[:, None]  # directions caps points
