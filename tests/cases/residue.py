@@ -4,10 +4,12 @@ import torch
 from contract import Case
 
 from sciml.builders import complete_graph, residue_pairs
+from sciml.builders.complexes import BONDS
 from sciml.builders.residue import SECONDARY, TYPES
 from sciml.builders.residue.build import SPECS
 from sciml.graph import Graph, Spec, batch
-from sciml.models import ResidueNetwork
+from sciml.models import ComplexNetwork, ResidueNetwork
+from sciml.models.complex_network import LABELS
 from sciml.nn.residue import (
     GVPConvolution,
     InvariantPointAttention,
@@ -66,9 +68,36 @@ def _residues(n, draw, random, reach):
     return Graph.create(torch.stack([sender, receiver]), nodes, edges, specs=specs)
 
 
+def complexes(*sizes, seed=0):
+    """Graphs of random pocket residues and ligand atoms, with the fields of `complex_graph`."""
+    random = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
+    labels = lambda count, n: torch.randint(count, (n,), generator=random)
+    graphs = []
+    for n in sizes:
+        kind = (torch.arange(n) >= n // 2).long() * 2
+        edge_index = (torch.rand(n, n, generator=random) < 0.6).triu(1)
+        sender, receiver = (edge_index | edge_index.T).nonzero().T
+        across = kind[sender] != kind[receiver]
+        bond = torch.where(across, len(BONDS) - 1, labels(len(BONDS), len(across)))
+        covalent = bond < len(BONDS) - 1
+        edges = {
+            "kind": torch.stack([covalent, ~across & (kind[sender] == 0), ~across, across], dim=1),
+            "bond": bond,
+            "distance": 3 + draw(len(across)).abs(),
+            "same_chain": ~across,
+            "separation": torch.where(across, 0, receiver - sender),
+        }
+        nodes = {"pos": 3 * draw(n, 3), "kind": kind}
+        nodes |= {name: labels(count, n) for name, count in LABELS.items()}
+        graphs.append(Graph.create(torch.stack([sender, receiver]), nodes, edges))
+    return batch(graphs)
+
+
 EVERYTHING = ("place", "type", "frame", "cb", "torsion", "secondary", "exposure")
 RESIDUES = residues(7, 5)
-SMALL = {"channels": 8, "vectors": 3, "edge_channels": 5}
+NARROW = {"channels": 8, "edge_channels": 5}
+SMALL = NARROW | {"vectors": 3}
 
 
 def features(**options):
@@ -92,6 +121,13 @@ def pairs(*sizes):
 
 
 PAIRS = pairs(4, 2, 3)
+
+
+def kinds():
+    """Features, with kinds of nodes."""
+    graph = features()
+    return graph.with_nodes({"kind": Spec(classes=2)}, kind=torch.arange(graph.num_nodes) % 2)
+
 
 CASES = [
     Case("residue inputs", lambda: ResidueInputs(EVERYTHING, 6, 3, 5, types=len(TYPES)), RESIDUES),
@@ -117,6 +153,16 @@ CASES = [
         "relational convolution, bases and edges",
         lambda: RelationalConvolution(6, relations=5, bases=2, edge_channels=5),
         features(),
+    ),
+    Case(
+        "relational convolution, kinds of nodes",
+        lambda: RelationalConvolution(6, relations=5, node_kinds=2),
+        kinds(),
+    ),
+    Case(
+        "complex network",
+        lambda: ComplexNetwork({"affinity": 1}, heads={"site": 2}, layers=2, bases=3, **NARROW),
+        complexes(6, 4),
     ),
     Case("relational block", lambda: RelationalBlock(6, 5, 5), features()),
     Case("triangle multiplication, incoming", lambda: TriangleMultiplication(5, 3, "incoming"), PAIRS),

@@ -6,6 +6,7 @@ from sciml.nn.residue.pairs import PairBlock, PairFromNodes, TriangleAttention, 
 from sciml.nn.residue.perceptron import GeometricVectorPerceptron
 from sciml.nn.residue.point_attention import InvariantPointAttention, PointAttentionBlock
 from sciml.nn.residue.relational import RelationalBlock, RelationalConvolution
+from sciml.nn.residue.typed import TypedEmbedding, TypedLinear
 
 __all__ = [
     "READS",
@@ -20,4 +21,6 @@ __all__ = [
     "ResidueInputs",
     "TriangleAttention",
     "TriangleMultiplication",
+    "TypedEmbedding",
+    "TypedLinear",
 ]

@@ -30,7 +30,7 @@ READS: dict[str, tuple[tuple[Place, str], ...]] = {
 """The fields of a residue graph that each input reads; ``pos`` and ``kind`` are always inputs."""
 
 REACH = 32  # places along the chain that are told apart; AlphaFold 2, supplement, algorithm 4
-OTHER_CHAIN = 2 * REACH + 1  # class of edges between chains
+PLACES = 2 * REACH + 2  # classes of edges: places along the chain, and one for edges between chains
 KINDS = ("contact", "nearest", "forward", "backward", "across")
 """Kinds of edges for relational layers: the sequence has a direction, and chains are told apart."""
 
@@ -95,7 +95,7 @@ class ResidueInputs(nn.Module):
         self.arrows = nn.Linear(arrows, vectors, bias=False) if arrows else None
         local = (2 * axes + axes**2) * has("frame")
         self.edge = nn.Linear(distances + 3 + local, edge_channels)
-        self.places = nn.Embedding(OTHER_CHAIN + 1, edge_channels) if has("place") else None
+        self.places = nn.Embedding(PLACES, edge_channels) if has("place") else None
         mirror = has("frame") or has("torsion")
         self.symmetry = Symmetry(("S", "T", "SO" if mirror and not reflections else "O"))
 
@@ -169,11 +169,9 @@ class ResidueInputs(nn.Module):
             toward = direction(vector)[..., None]
             columns += [(own @ toward)[..., 0], (other @ toward)[..., 0], (own @ other.mT).flatten(1)]
         e = self.edge(torch.cat(columns, dim=1))
-        return e if self.places is None else e + self.places(self._place(graph))
-
-    def _place(self, graph: Graph) -> Int[Tensor, "edges"]:
-        steps = graph.edges["separation"].clamp(-REACH, REACH) + REACH
-        return torch.where(graph.edges["same_chain"], steps, OTHER_CHAIN)
+        if self.places is None:
+            return e
+        return e + self.places(place_classes(graph.edges["separation"], graph.edges["same_chain"]))
 
     def _relations(self, graph: Graph) -> Bool[Tensor, "edges relations"]:
         contact, nearest, sequence = graph.edges["kind"].bool().unbind(1)
@@ -182,6 +180,13 @@ class ResidueInputs(nn.Module):
             forward = graph.edges["separation"] > 0
             parts[2:] = [sequence & forward, sequence & ~forward, ~graph.edges["same_chain"]]
         return torch.stack(parts, dim=1)
+
+
+def place_classes(
+    separation: Int[Tensor, "edges"], same_chain: Bool[Tensor, "edges"]
+) -> Int[Tensor, "edges"]:
+    """Return one of `PLACES` classes for each edge."""
+    return torch.where(same_chain, separation.clamp(-REACH, REACH) + REACH, PLACES - 1)
 
 
 def check_inputs(inputs: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.message_passing import Edges, MessagePassing, segment_reduce
 from sciml.nn.residue.fields import read
+from sciml.nn.residue.typed import TypedLinear
 from sciml.symmetry import Symmetry
 
 
@@ -27,6 +30,8 @@ class RelationalConvolution(MessagePassing):
         relations: number of kinds.
         bases: number of V_b; one matrix of its own for each relation if None.
         edge_channels: of ``e``; 0 where edges have no features.
+        node_kinds: number of kinds of nodes (labels in ``kind``) that have W_0 and b of their own; 0 for one
+            W_0 for all.
         relation: edge field of kinds: labels (edges,), or (edges, relations), true (or 1) where it is of it.
         field: the node field that is read and replaced.
 
@@ -56,6 +61,7 @@ class RelationalConvolution(MessagePassing):
         relations: int,
         bases: int | None = None,
         edge_channels: int = 0,
+        node_kinds: int = 0,
         relation: str = "relation",
         field: str = "x",
     ) -> None:
@@ -73,7 +79,9 @@ class RelationalConvolution(MessagePassing):
             self.register_buffer("mixture", torch.eye(relations), persistent=False)
         else:
             self.mixture = nn.Parameter(torch.randn(relations, bases) / bases**0.5)
-        self.own = nn.Linear(channels, self.out_channels)
+        self.own: nn.Linear | TypedLinear = nn.Linear(channels, self.out_channels)
+        if node_kinds:
+            self.own = TypedLinear(channels, self.out_channels, node_kinds)
         self.edge = nn.Linear(edge_channels, channels, bias=False) if edge_channels else None
 
     def weights(self) -> Float[Tensor, "relations channels out"]:
@@ -96,9 +104,9 @@ class RelationalConvolution(MessagePassing):
                     f"{known} classes."
                 )
             labels = torch.arange(self.relations, device=graph.device)
-            return (value[:, None] == labels).to(self.own.weight.dtype)
+            return (value[:, None] == labels).to(self.bases.dtype)
         kinds = read(graph, "edges", self.relation, "RelationalConvolution", self.relations)
-        return kinds.to(self.own.weight.dtype)
+        return kinds.to(self.bases.dtype)
 
     def _sent(self, graph: Graph) -> Float[Tensor, "edges channels"]:
         x = read(graph, "nodes", self.field, "RelationalConvolution", self.channels)
@@ -114,7 +122,8 @@ class RelationalConvolution(MessagePassing):
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes out"]) -> Graph:
         """Add what is the node's own."""
-        x = self.own(graph.nodes[self.field]) + aggregated
+        kind = (graph.nodes["kind"],) if isinstance(self.own, TypedLinear) else ()
+        x = self.own(graph.nodes[self.field], *kind) + aggregated
         return graph.with_nodes({self.field: Spec(f"{self.out_channels}x0e")}, **{self.field: x})
 
     def fused_forward(self, graph: Graph) -> Graph:
@@ -147,13 +156,13 @@ class RelationalBlock(nn.Module):
         relations: int = 5,
         edge_channels: int = 0,
         *,
-        bases: int | None = None,
         dropout: float = 0.0,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.channels = channels
         self.convolution = RelationalConvolution(
-            channels, relations=relations, bases=bases, edge_channels=edge_channels
+            channels, relations=relations, edge_channels=edge_channels, **options
         )
         self.norm, self.dropout = nn.LayerNorm(channels), nn.Dropout(dropout)
 
