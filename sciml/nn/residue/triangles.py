@@ -44,9 +44,7 @@ def triangles(graph: Graph, corner: Corner, **fields: Float[Tensor, "edges ..."]
     key = receiver * size + sender
     by_key, order = key.sort()
     if bool((by_key.diff() == 0).any()):
-        raise ValueError(
-            "Triangles are not defined where two edges lead from one node to another: join them."
-        )
+        raise ValueError("Triangles need at most one edge from one node to another: join parallel edges.")
     degree = torch.bincount(receiver, minlength=graph.num_nodes)
     first = degree.cumsum(0) - degree
     # (i, j) and every (i, k): the rows of node i stand together in ``order``
