@@ -95,7 +95,7 @@ def complexes(*sizes, seed=0):
 
 
 EVERYTHING = ("place", "type", "frame", "cb", "torsion", "secondary", "exposure")
-RESIDUES = residues(7, 5)
+RESIDUES = residues(6, 4)
 NARROW = {"channels": 8, "edge_channels": 5}
 SMALL = NARROW | {"vectors": 3}
 
@@ -108,8 +108,8 @@ def features(**options):
 
 
 def network(kind, **options):
-    heads = {"heads": {"exposure": 1, "secondary": 3}, "graph_heads": {"stability": 1}}
-    return lambda: ResidueNetwork(**heads | {"kind": kind, "layers": 2} | SMALL | options)
+    """Small, since derivatives are taken twice by every parameter."""
+    return lambda: ResidueNetwork(**{"kind": kind, "layers": 1, "heads": {"site": 1}} | SMALL | options)
 
 
 def pairs(*sizes):
@@ -161,7 +161,7 @@ CASES = [
     ),
     Case(
         "complex network",
-        lambda: ComplexNetwork({"affinity": 1}, heads={"site": 2}, layers=2, bases=3, **NARROW),
+        lambda: ComplexNetwork({"affinity": 1}, heads={"site": 2}, layers=1, bases=3, **NARROW),
         complexes(6, 4),
     ),
     Case("relational block", lambda: RelationalBlock(6, 5, 5), features()),
@@ -172,7 +172,9 @@ CASES = [
     Case("pairs from nodes", lambda: PairFromNodes(6, 5), features()),
     Case("pair block", lambda: PairBlock(6, 5, hidden=3, heads=2, width=2), PAIRS),
     Case("residue network, GVP", network("gvp", vector_heads=("shift",)), RESIDUES),
-    Case("residue network, CA trace", network("gvp", inputs=("place",)), RESIDUES),
+    Case(
+        "residue network, CA trace", network("gvp", inputs=("place",), graph_heads={"stability": 2}), RESIDUES
+    ),
     Case(
         "residue network, GVP, reflections",
         network("gvp", inputs=EVERYTHING, reflections=True, edge_heads={"contact": 1}),
@@ -180,8 +182,8 @@ CASES = [
     ),
     Case("residue network, IPA", network("ipa", vector_heads=("shift",)), RESIDUES),
     Case(
-        "residue network, IPA, pairs",
-        network("ipa", layers=1, pair_blocks=1, edge_heads={"contact": 1}, **SMALL | {"edge_channels": 4}),
+        "residue network, pairs",
+        network("relational", heads={}, pair_blocks=1, edge_heads={"contact": 1}),
         residue_pairs(residues(4, 3)),
     ),
     Case("residue network, relational", network("relational", edge_heads={"contact": 2}), RESIDUES),
