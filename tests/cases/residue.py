@@ -173,9 +173,6 @@ CASES = [
     Case("pair block", lambda: PairBlock(6, 5, hidden=3, heads=2, width=2), PAIRS),
     Case("residue network, GVP", network("gvp", vector_heads=("shift",)), RESIDUES),
     Case(
-        "residue network, CA trace", network("gvp", inputs=("place",), graph_heads={"stability": 2}), RESIDUES
-    ),
-    Case(
         "residue network, GVP, reflections",
         network("gvp", inputs=EVERYTHING, reflections=True, edge_heads={"contact": 1}),
         RESIDUES,
@@ -186,6 +183,10 @@ CASES = [
         network("relational", heads={}, pair_blocks=1, edge_heads={"contact": 1}),
         residue_pairs(residues(4, 3)),
     ),
-    Case("residue network, relational", network("relational", edge_heads={"contact": 2}), RESIDUES),
+    Case(
+        "residue network, relational",
+        network("relational", edge_heads={"contact": 2}, graph_heads={"stability": 2}),
+        RESIDUES,
+    ),
     Case("residue network, relational, trace", network("relational", inputs=("place", "type")), RESIDUES),
 ]

@@ -11,6 +11,7 @@ from sciml.nn.about import About
 from sciml.nn.message_passing import Edges, MessagePassing
 from sciml.nn.residue.fields import read
 from sciml.nn.residue.perceptron import (
+    LEAST,
     GeometricVectorPerceptron,
     Mixing,
     Scalars,
@@ -69,7 +70,7 @@ class GVPConvolution(MessagePassing):
         if depth < 1:
             raise ValueError(f"depth={depth}: the perceptron on edges needs one layer or more.")
         self.channels, self.vectors, self.edge_channels = channels, vectors, edge_channels
-        hidden = max(2, vectors)
+        hidden = max(LEAST, vectors)
         linear = lambda scalars, arrows: ScalarVectorLinear(scalars, arrows, channels, hidden)
         self.receiver, self.sender = linear(channels, vectors), linear(channels, vectors)
         self.edge = linear(edge_channels, 1)

@@ -41,7 +41,8 @@ class ResidueInputs(nn.Module):
     ``x`` (nodes, channels) holds learned vectors of labels and maps of numbers; ``v`` (nodes, vectors, 3)
     maps of arrows (axes of the frame, Cβ), zero where there are none. ``e`` (edges, edge_channels) is a map
     of the distance of ``pos``, the edge's kinds, places along the chain, and directions in the frames of both
-    ends. ``relation`` (edges, 5) are `KINDS`. All that comes of positions and frames has their derivatives.
+    ends, normalized. ``relation`` (edges, 5) are `KINDS`. All that comes of positions and frames has their
+    derivatives.
 
     A residue without a frame (or torsion) has zeros there, and a flag that says so.
 
@@ -95,6 +96,7 @@ class ResidueInputs(nn.Module):
         self.arrows = nn.Linear(arrows, vectors, bias=False) if arrows else None
         local = (2 * axes + axes**2) * has("frame")
         self.edge = nn.Linear(distances + 3 + local, edge_channels)
+        self.norm = nn.LayerNorm(edge_channels)
         self.places = nn.Embedding(PLACES, edge_channels) if has("place") else None
         mirror = has("frame") or has("torsion")
         self.symmetry = Symmetry(("S", "T", "SO" if mirror and not reflections else "O"))
@@ -169,9 +171,9 @@ class ResidueInputs(nn.Module):
             toward = direction(vector)[..., None]
             columns += [(own @ toward)[..., 0], (other @ toward)[..., 0], (own @ other.mT).flatten(1)]
         e = self.edge(torch.cat(columns, dim=1))
-        if self.places is None:
-            return e
-        return e + self.places(place_classes(graph.edges["separation"], graph.edges["same_chain"]))
+        if self.places is not None:
+            e = e + self.places(place_classes(graph.edges["separation"], graph.edges["same_chain"]))
+        return self.norm(e)
 
     def _relations(self, graph: Graph) -> Bool[Tensor, "edges relations"]:
         contact, nearest, sequence = graph.edges["kind"].bool().unbind(1)
