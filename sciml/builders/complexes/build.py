@@ -146,6 +146,8 @@ def _joined(pocket: Side, ligand: Side, found: Ligand, dtype: torch.dtype) -> Gr
     }
     moved = ligand.edges | {end: ligand.edges[end] + first for end in ("sender", "receiver")}
     edges = {name: np.concatenate([pocket.edges[name], moved[name], between[name]]) for name in between}
+    order = np.lexsort((edges["sender"], edges["receiver"]))  # whatever order a k-d tree finds them in
+    edges = {name: value[order] for name, value in edges.items()}
     ends = torch.from_numpy(np.stack([edges.pop("sender"), edges.pop("receiver")]))
 
     def tensor(values: np.ndarray) -> torch.Tensor:
