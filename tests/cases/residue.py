@@ -123,6 +123,12 @@ def pairs(*sizes):
 PAIRS = pairs(4, 2, 3)
 
 
+def labelled():
+    """Features, with edges of one kind each."""
+    graph = features().without("edges", "relation")
+    return graph.with_edges({"relation": Spec(classes=3)}, relation=torch.arange(graph.num_edges) % 3)
+
+
 def kinds():
     """Features, with kinds of nodes."""
     graph = features()
@@ -153,6 +159,11 @@ CASES = [
         "relational convolution, bases and edges",
         lambda: RelationalConvolution(6, relations=5, bases=2, edge_channels=5),
         features(),
+    ),
+    Case(
+        "relational convolution, labels",
+        lambda: RelationalConvolution(6, relations=3, bases=2, edge_channels=5),
+        labelled(),
     ),
     Case(
         "relational convolution, kinds of nodes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
@@ -22,8 +22,7 @@ class RelationalConvolution(MessagePassing):
     Schlichtkrull et al. 2017, arXiv 1703.06103, equation 2, with its basis decomposition, equation 3,
     W_r = Σ_b a_rb V_b; edges may be of several kinds at once and then count in each. Features of edges, where
     there are any, are added to those of their senders, as in GearNet (Zhang et al. 2022, arXiv 2203.06125).
-    An edge of no kind carries nothing. On the fast path the bases are applied to sums at nodes instead of
-    edges.
+    An edge of no kind carries nothing. On the fast path matrices are applied to sums at nodes, not at edges.
 
     Args:
         channels, out_channels: of ``x`` at nodes; the same if ``out_channels`` is None.
@@ -48,7 +47,7 @@ class RelationalConvolution(MessagePassing):
             r"W_r = \sum_b a_{rb} V_b"
         ),
         cost="edges · bases · channels · out",
-        fused="bases applied to sums at nodes instead of edges",
+        fused="matrices applied to sums at nodes instead of edges",
         source="Schlichtkrull et al. 2017, arXiv 1703.06103, eq. 2 and 3",
     )
     symmetry = Symmetry(("S",))
@@ -96,17 +95,20 @@ class RelationalConvolution(MessagePassing):
 
     def _kinds(self, graph: Graph) -> Float[Tensor, "edges relations"]:
         value = graph.edges.get(self.relation)
-        if value is not None and value.ndim == 1 and not value.is_floating_point():
-            known = graph.spec("edges", self.relation).classes
-            if known not in (None, self.relations):
-                raise ValueError(
-                    f"RelationalConvolution has {self.relations} relations; edges.{self.relation} counts "
-                    f"{known} classes."
-                )
+        if value is not None and value.ndim == 1:
             labels = torch.arange(self.relations, device=graph.device)
-            return (value[:, None] == labels).to(self.bases.dtype)
+            return (self._labels(graph)[:, None] == labels).to(self.bases.dtype)
         kinds = read(graph, "edges", self.relation, "RelationalConvolution", self.relations)
         return kinds.to(self.bases.dtype)
+
+    def _labels(self, graph: Graph) -> Int[Tensor, "edges"]:
+        label, known = graph.edges[self.relation], graph.spec("edges", self.relation).classes
+        if label.is_floating_point() or known not in (None, self.relations):
+            found = f"counts {known} classes" if known is not None else f"holds {label.dtype}"
+            raise ValueError(
+                f"RelationalConvolution has {self.relations} relations; edges.{self.relation} {found}."
+            )
+        return label
 
     def _sent(self, graph: Graph) -> Float[Tensor, "edges channels"]:
         x = read(graph, "nodes", self.field, "RelationalConvolution", self.channels)
@@ -127,10 +129,20 @@ class RelationalConvolution(MessagePassing):
         return graph.with_nodes({self.field: Spec(f"{self.out_channels}x0e")}, **{self.field: x})
 
     def fused_forward(self, graph: Graph) -> Graph:
-        """Sum what is sent for each basis, then apply the bases."""
+        """Sum what is sent for each relation or basis, then apply their matrices."""
+        if graph.edges[self.relation].ndim == 1:
+            return self._by_label(graph)
         sent = self.coefficients(graph)[:, :, None] * self._sent(graph)[:, None]  # edges bases channels
         summed = segment_reduce(sent.flatten(1), graph.receiver, graph.num_nodes)
         return self.update(graph, summed @ self.bases.flatten(0, 1))
+
+    def _by_label(self, graph: Graph) -> Graph:
+        """Where an edge is of one kind, one sum serves all: its row is the receiver and the kind."""
+        row = graph.receiver * self.relations + self._labels(graph)
+        total = graph.num_nodes * self.relations
+        mean = segment_reduce(self._sent(graph), row, total, "mean")
+        each = mean.view(graph.num_nodes, self.relations * self.channels)
+        return self.update(graph, each @ self.weights().flatten(0, 1))
 
 
 class RelationalBlock(nn.Module):
