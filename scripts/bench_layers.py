@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
+from bench_scattering import scattering_1d, scattering_2d
 from common import keep_memory
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -26,9 +27,9 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
-from sciml.builders import grid_graph
+from sciml.builders import complete_graph, grid_graph
 from sciml.graph import Graph, Spec
-from sciml.nn import EdgeMLP, GridConvolution, GroupConvolution, segment_reduce
+from sciml.nn import EdgeMLP, GridConvolution, GroupConvolution, MultiHeadAttention, segment_reduce
 
 NODES, EDGES = 10_000, 200_000
 
@@ -143,6 +144,27 @@ def convolution(repeats: int) -> Iterator[Row]:
         yield Row(title, "torch", *paired(ours, theirs, repeats), 1.1)
 
 
+def attention(repeats: int) -> Iterator[Row]:
+    """Attention on complete graphs: against torch's fused kernel between the same linear maps."""
+    for graphs, nodes, channels in ((64, 32, 64), (16, 128, 128), (4, 512, 256)):
+        values, heads = torch.randn(graphs, nodes, channels), 8
+        graph, layer = complete_graph(values), MultiHeadAttention(channels, heads)
+        ours = there_and_back(
+            lambda graph=graph, layer=layer: layer(graph).nodes["x"], graph.nodes["x"], parameters=layer
+        )
+
+        def peer(x=values, layer=layer, heads=heads) -> Tensor:
+            q, k, v = (
+                linear(x).unflatten(-1, (heads, -1)).transpose(1, 2)
+                for linear in (layer.query, layer.key, layer.value)
+            )
+            return layer.output(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+        theirs = there_and_back(peer, values, parameters=layer)
+        title = f"attention, {graphs} × {nodes} nodes, {channels} channels, {heads} heads"
+        yield Row(title, "torch", *paired(ours, theirs, repeats), 1.1)
+
+
 def group_convolution(repeats: int) -> Iterator[Row]:
     """Convolution on p4 and p4m, and how long it takes to build: against escnn."""
     from escnn import gspaces
@@ -178,11 +200,32 @@ def group_convolution(repeats: int) -> Iterator[Row]:
         yield Row(title, "escnn", *paired(ours, theirs, repeats), 1.0)
 
 
+def scattering(repeats: int) -> Iterator[Row]:
+    """Scattering in 1-D and 2-D: against kymatio's torch backend (bench_scattering.py has more of it)."""
+    for timing in (
+        scattering_1d(batch=1, repeat=repeats),
+        scattering_1d(batch=8, repeat=repeats),
+        scattering_2d(64, 3, batch=16, repeat=repeats),
+        scattering_2d(256, 4, batch=1, repeat=repeats),
+    ):
+        assert timing.peer_both is not None
+        yield Row(
+            f"scattering, {timing.name}",
+            "kymatio",
+            timing.both,
+            timing.peer_both,
+            timing.both / timing.peer_both,
+            1.0,
+        )
+
+
 ROWS = {
     message_passing: "torch_geometric",
     scatter_sum: "torch",
     convolution: "torch",
+    attention: "torch",
     group_convolution: "escnn",
+    scattering: "kymatio",
 }
 
 

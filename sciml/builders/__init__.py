@@ -7,7 +7,7 @@ from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
 from sciml.builders.residue import residue_graph, residue_graphs
 from sciml.builders.residue_pairs import residue_pairs
-from sciml.builders.structure import all_pairs, with_modes, with_walks
+from sciml.builders.structure import all_pairs, with_walks
 
 if TYPE_CHECKING:
     from sciml.builders.complexes import complex_graph
@@ -23,7 +23,6 @@ __all__ = [
     "residue_graphs",
     "residue_pairs",
     "sequence_graph",
-    "with_modes",
     "with_walks",
 ]
 

@@ -1,5 +1,23 @@
 """Every layer and model with an example: what the contract is tried on. A new one costs one line."""
 
-from cases import attention, general, grids, groups, particles, residue
+from cases import (
+    attention,
+    general,
+    grids,
+    groups,
+    particles,
+    residue,
+    scattering,
+    spectral,
+)
 
-CASES = [*particles.CASES, *general.CASES, *grids.CASES, *groups.CASES, *attention.CASES, *residue.CASES]
+CASES = [
+    *attention.CASES,
+    *general.CASES,
+    *grids.CASES,
+    *groups.CASES,
+    *particles.CASES,
+    *residue.CASES,
+    *scattering.CASES,
+    *spectral.CASES,
+]

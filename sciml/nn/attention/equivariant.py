@@ -124,24 +124,24 @@ class EquivariantAttention(MessagePassing):
         graph = edges.graph
         x = self.content(graph)
         harmonics, radial, _ = self.geometry(graph)
-        key = _by_head(self.key(x[graph.sender], harmonics, radial), self.between, self.heads)
-        query = _by_head(self.query(x), self.between, self.heads)[graph.receiver]
+        key = _by_head(self.key(x.index_select(0, graph.sender), harmonics, radial), self.between, self.heads)
+        query = _by_head(self.query(x), self.between, self.heads).index_select(0, graph.receiver)
         return (query * key).sum(-1) / key.shape[-1] ** 0.5
 
     def normalize(self, score: Tensor, graph: Graph) -> Float[Tensor, "edges heads"]:
         """Return α: a softmax with an envelope on each edge, and one silent neighbour of score 0."""
         u = envelope(distances(vectors(graph, "EquivariantAttention", 3)), self.cutoff)[:, None]
         peak = segment_reduce(score.detach(), graph.receiver, graph.num_nodes, "max").clamp(min=0)
-        weight = u * torch.exp(score - peak[graph.receiver])
+        weight = u * torch.exp(score - peak.index_select(0, graph.receiver))
         total = torch.exp(-peak) + segment_reduce(weight, graph.receiver, graph.num_nodes)
-        return weight / total[graph.receiver]
+        return weight / total.index_select(0, graph.receiver)
 
     def message(self, edges: Edges) -> Float[Tensor, "edges heads components"]:
         """Return v_ij."""
         graph = edges.graph
         x = self.content(graph)
         harmonics, radial, _ = self.geometry(graph)
-        value = self.value(x[graph.sender], harmonics, radial)
+        value = self.value(x.index_select(0, graph.sender), harmonics, radial)
         return _by_head(value, self.between, self.heads)
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes heads components"]) -> Graph:

@@ -128,7 +128,7 @@ class Padding(NamedTuple):
     def receivers_out(self, value: Query) -> Float[Tensor, "nodes heads width"]:
         """Return an array of the kernel as node values."""
         flat = value.transpose(1, 2).flatten(0, 1)
-        return flat if self.receiver is None else flat[self.receiver]
+        return flat if self.receiver is None else flat.index_select(0, self.receiver)
 
     def mask(self, score: Float[Tensor, "edges heads"] | None) -> Mask | None:
         """Return what the kernel adds to scores: that of edges, and that padding is not heard."""

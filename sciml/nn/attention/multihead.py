@@ -128,7 +128,9 @@ class MultiHeadAttention(MessagePassing):
         """Return q_i · k_j / √width + b_ij."""
         graph = edges.graph
         query = self.queries(graph)
-        product = (query[graph.receiver] * self.keys(graph)[graph.sender]).sum(-1) / self.width**0.5
+        product = (
+            query.index_select(0, graph.receiver) * self.keys(graph).index_select(0, graph.sender)
+        ).sum(-1) / self.width**0.5
         bias = self.added(edges, query)
         return product if bias is None else product + bias
 
@@ -149,7 +151,7 @@ class MultiHeadAttention(MessagePassing):
 
     def message(self, edges: Edges) -> Float[Tensor, "edges heads width"]:
         """Return v_j."""
-        return self.values(edges.graph)[edges.graph.sender]
+        return self.values(edges.graph).index_select(0, edges.graph.sender)
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes heads width"]) -> Graph:
         """Join the heads."""
