@@ -312,7 +312,7 @@ def test_triangles_need_one_edge_a_pair_and_one_node_set():
 
 
 @pytest.mark.parametrize("bases", [None, 2])
-def test_relational_convolution_is_equation_2(bases):
+def test_relational_convolution_is_a_sum_over_kinds(bases):
     graph, relations = features(), 5
     layer = made(RelationalConvolution, 6, 4, relations=relations, bases=bases, edge_channels=5)
     x, kinds = graph.nodes["x"], graph.edges["relation"]

@@ -220,7 +220,7 @@ class PairFromNodes(nn.Module):
 class PairBlock(nn.Module):
     """Pairs from nodes, two triangle multiplications and two attentions, a feed-forward part: all added.
 
-    The pair stack of Jumper et al. 2021 (AlphaFold 2), supplement, algorithm 6, lines 6 to 10, in small. On
+    The pair stack of Jumper et al. 2021 (AlphaFold 2), supplement, algorithm 6, in small. On
     complete graphs (`sciml.builders.residue_pairs`) it costs nodes³, on contact graphs nodes times the square
     of the neighbours.
 

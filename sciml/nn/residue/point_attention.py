@@ -163,7 +163,7 @@ class PointAttentionBlock(nn.Module):
             r"x \leftarrow \mathrm{norm}(x + \mathrm{MLP}(x))"
         ),
         cost="invariant point attention + nodes · channels²",
-        source="Jumper et al. 2021, doi 10.1038/s41586-021-03819-2, supplement, algorithm 20, lines 6 to 9",
+        source="Jumper et al. 2021, doi 10.1038/s41586-021-03819-2, supplement, algorithm 20",
     )
     symmetry = Symmetry(("S", "T", "SO"))
 

@@ -19,7 +19,7 @@ from sciml.symmetry import Symmetry
 class RelationalConvolution(MessagePassing):
     """x_i' = W_0 x_i + b + Σ_r 1/c_ir Σ_j W_r (x_j + W_e e_ij), over the c_ir edges of kind r to node i.
 
-    Schlichtkrull et al. 2017, arXiv 1703.06103, equation 2, with its basis decomposition, equation 3,
+    Schlichtkrull et al. 2017, arXiv 1703.06103, with its basis decomposition,
     W_r = Σ_b a_rb V_b; edges may be of several kinds at once and then count in each. Features of edges, where
     there are any, are added to those of their senders, as in GearNet (Zhang et al. 2022, arXiv 2203.06125).
     An edge of no kind carries nothing. On the fast path matrices are applied to sums at nodes, not at edges.
@@ -48,7 +48,7 @@ class RelationalConvolution(MessagePassing):
         ),
         cost="edges · bases · channels · out",
         fused="matrices applied to sums at nodes instead of edges",
-        source="Schlichtkrull et al. 2017, arXiv 1703.06103, eq. 2 and 3",
+        source="Schlichtkrull et al. 2017, arXiv 1703.06103",
     )
     symmetry = Symmetry(("S",))
 
