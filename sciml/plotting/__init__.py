@@ -12,16 +12,21 @@ from sciml.plotting.laws import (
     signal_matrix,
 )
 from sciml.plotting.motion import orbits, rollout_error, training_curve
+from sciml.plotting.structures import contact_map, network, structure_view, trace
 from sciml.plotting.style import svg
 
 __all__ = [
+    "contact_map",
     "front",
     "held_out_errors",
     "hidden_properties",
     "messages_against_law",
+    "network",
     "orbits",
     "rollout_error",
     "signal_matrix",
+    "structure_view",
     "svg",
+    "trace",
     "training_curve",
 ]

@@ -49,6 +49,19 @@ def choose(
     return keep
 
 
+def repeated(name: Int[np.ndarray, "atoms"], residue: Int[np.ndarray, "atoms"]) -> Bool[np.ndarray, "atoms"]:
+    """Atoms whose name is there before in the same residue, as where labels of alternates were lost."""
+    mixed = name ^ (residue * np.int64(0x9E3779B97F4A7C1))  # seldom the same for two different atoms
+    in_order = np.sort(mixed)
+    if not (in_order[1:] == in_order[:-1]).any():
+        return np.zeros(len(name), dtype=bool)
+    order = np.lexsort((np.arange(len(name)), name, residue))
+    again = np.zeros(len(name), dtype=bool)
+    same = (name[order][1:] == name[order][:-1]) & (residue[order][1:] == residue[order][:-1])
+    again[order[1:]] = same
+    return again
+
+
 def _best_conformers(
     atoms: Atoms,
     site: Int[np.ndarray, "rows"],

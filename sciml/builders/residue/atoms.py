@@ -27,6 +27,7 @@ LONGEST_NAME = 7  # characters that gemmi's flat table holds of a name
 MMCIF_SUFFIXES = (".cif", ".mmcif")
 SUFFIXES = (".pdb", ".ent", *MMCIF_SUFFIXES)
 _OLD_PDB = re.compile(rb"HEADER.{66}\w{4} +\d+ *\r?\n")  # of before 1996: lines are numbered from column 73
+_WEB_PAGE = re.compile(rb"\s*(<!doctype html|<html|<\?xml)", re.I)
 _PREDICTED = re.compile(r"alphafold|esmfold|rosettafold|openfold|colabfold|\bboltz\b|\bchai-1\b", re.I)
 
 
@@ -141,22 +142,24 @@ def _parse(path: Path) -> Table:
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
     stem = path.name.lower().removesuffix(".gz")
-    document = gemmi.cif.Document()
+    document, head = gemmi.cif.Document(), b""
     try:
+        head = _head(path)
+        _check_head(head)
         if stem.endswith(MMCIF_SUFFIXES):
             content = _content(path)
             found = read_aligned(content) if len(content) > LARGE else None
             if found is not None:
                 return Table(**found)
-        kind = gemmi.CoorFormat.Unknown if stem.endswith(SUFFIXES) else gemmi.CoorFormat.Detect
-        if _OLD_PDB.match(_head(path)):
+        if _OLD_PDB.match(head):
             structure = gemmi.read_pdb(os.fspath(path), max_line_length=72)
         else:
+            kind = gemmi.CoorFormat.Unknown if stem.endswith(SUFFIXES) else gemmi.CoorFormat.Detect
             structure = gemmi.read_structure(os.fspath(path), format=kind, save_doc=document)
-    except (ValueError, RuntimeError, OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read as PDB or mmCIF: {error}{_looks_like(path)}") from error
+    except (ValueError, RuntimeError, OSError, EOFError, IndexError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read as PDB or mmCIF: {error}") from error
     if not len(structure) or not structure[0].count_atom_sites():
-        raise ValueError(f"{path} holds no atoms{_looks_like(path) or '.'}")
+        raise ValueError(f"{path} holds no atoms; it starts with {_start_of(head)}.")
     tags = document[0].get_mmcif_category_names() if len(document) else []
     return from_gemmi(structure, str(path), any(tag.startswith("_ma_qa_metric") for tag in tags))
 
@@ -172,18 +175,16 @@ def _head(path: Path) -> bytes:
         return file.read(400)
 
 
-def _looks_like(path: Path) -> str:
-    """Say what a file that is no structure seems to be."""
-    try:
-        head = _head(path)
-    except (OSError, EOFError, zlib.error):
-        return f" (it is {path.stat().st_size} bytes long and cannot be unpacked)"
-    start = head.lstrip()[:40].decode("utf-8", "replace").splitlines()
+def _check_head(head: bytes) -> None:
     if not head.strip():
-        return ": it is empty."
-    if re.match(rb"\s*(<!doctype html|<html|<\?xml)", head, re.I):
-        return f": it is a web page or XML ({start[0]!r} ...), not a structure; download the file itself."
-    return f" (it starts with {start[0]!r})"
+        raise ValueError("it is empty.")
+    if _WEB_PAGE.match(head):
+        raise ValueError(f"it is a web page or XML ({_start_of(head)}): download the file itself.")
+
+
+def _start_of(head: bytes) -> str:
+    """Return the first line of a file, for messages."""
+    return repr(next(iter(head.lstrip()[:40].decode("utf-8", "replace").splitlines()), ""))
 
 
 def _check_names(structure: gemmi.Structure, source: str) -> None:

@@ -56,7 +56,7 @@ class Rules:
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise ValueError, naming the nearest choice, where the value is none of them."""
     if value not in choices:
-        near = get_close_matches(str(value), choices, n=1)
+        near = get_close_matches(str(value).lower(), choices, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(map(repr, choices))}."
         raise ValueError(f"{name} is {value!r}; {hint}")
 

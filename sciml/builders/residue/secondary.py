@@ -120,7 +120,7 @@ def _helices(
         )
         starts[stride] = np.append(bond, np.zeros(n - len(first), dtype=bool))
         for k in range(1, stride):
-            turns[k:] |= starts[stride][: n - k]
+            turns[k:] |= starts[stride][: max(0, n - k)]
     helix = np.zeros(n, dtype=bool)
     for at in _twice(starts[4]):
         helix[at : at + 4] = True

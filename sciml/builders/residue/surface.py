@@ -133,7 +133,7 @@ def _cell(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Int[np.ndarray, "pairs
 
 
 def _cap(twice_cosine: Float[np.ndarray, "pairs"]) -> Int[np.ndarray, "pairs"]:
-    """Number of the cap of each size: the first of almost all points, the last, for far spheres, of none."""
+    """Number of the cap of each size: the first, for a sphere within another, is all, the last is nothing."""
     place = (0.5 * twice_cosine - LOWEST_CAP) * np.float32((CAPS - 1) / (1 - LOWEST_CAP))
     return np.clip(place, 0, CAPS - 1).astype(np.int32)
 
@@ -172,6 +172,7 @@ def _masks() -> UInt64[np.ndarray, "directions*caps 4"]:
     cosine = (_centres() @ sphere(POINTS).T).astype(np.float32)  # directions points
     width = (1 - LOWEST_CAP) / (CAPS - 1)
     size = (LOWEST_CAP + (np.arange(CAPS) + 0.5) * width).astype(np.float32)  # the last exceeds 1: nothing
+    size[0] = -2.0  # everything
     table = np.empty((len(cosine), CAPS, POINTS // 64), dtype=np.uint64)
     for first in range(0, len(cosine), 256):
         block = cosine[first : first + 256, None] > size[:, None]  # directions caps points

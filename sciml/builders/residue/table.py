@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from sciml.builders.residue.alternatives import choose
+from sciml.builders.residue.alternatives import choose, repeated
 from sciml.builders.residue.atoms import POLYMER, Atoms
 from sciml.builders.residue.chemistry import (
     ALIASES,
@@ -99,6 +99,10 @@ def tabulate(atoms: Atoms, rules: Rules) -> Residues:
     keep = np.isin(atoms.element, HYDROGENS, invert=True)
     report.leave_out("hydrogens", 0, len(keep) - keep.sum())
     keep &= choose(atoms, site, residue, keep, rules.altloc, report)
+    kept = np.flatnonzero(keep)
+    again = kept[repeated(atoms.name[kept], residue[kept])]
+    keep[again] = False
+    report.leave_out("repeated atoms", 0, len(again))
 
     slots = _slot_of(atoms.name)
     has = lambda name: np.bincount(residue[keep & (slots == SLOT[name])], minlength=len(first)) > 0
