@@ -4,11 +4,10 @@ import contract
 import numpy as np
 import pytest
 import torch
-from cases.residue import EVERYTHING, RESIDUES, features, residues
+from cases.residue import RESIDUES, features
 from contract import Case
 
 from sciml.builders import complete_graph
-from sciml.builders.residue import TYPES
 from sciml.graph import Graph, Spec, batch
 from sciml.nn.message_passing import Edges, recording
 from sciml.nn.residue import (
@@ -16,7 +15,6 @@ from sciml.nn.residue import (
     GVPConvolution,
     InvariantPointAttention,
     RelationalConvolution,
-    ResidueInputs,
     TriangleAttention,
     TriangleMultiplication,
     TypedEmbedding,
@@ -356,44 +354,7 @@ def test_typed_maps_are_a_map_for_each_kind():
     close(table({"a": label}, kind), table.tables["of_a"].weight[2 * kind + label])
 
 
-# -------------------------------------------------------------------- inputs
-
-
-@pytest.mark.parametrize("inputs", [(), ("place",), ("place", "frame"), ("torsion",), EVERYTHING])
-def test_inputs_read_what_they_say(inputs):
-    """Fields that are not named may be anything, or not there at all."""
-    layer = made(ResidueInputs, inputs, 6, 3, 5, types=len(TYPES))
-    expected = layer(RESIDUES)
-    bare = RESIDUES
-    for place in ("nodes", "edges"):
-        unread = set(getattr(RESIDUES, place)) - {n for p, n in layer.reads if p == place}
-        bare = bare.without(place, *unread)
-    got = layer(bare)
-    for place, name in (("nodes", "x"), ("nodes", "v"), ("edges", "e"), ("edges", "relation")):
-        assert torch.equal(getattr(got, place)[name], getattr(expected, place)[name])
-    for place, name in layer.reads:
-        with pytest.raises((ValueError, KeyError), match=name):
-            layer(bare.without(place, name))
-
-
-def test_far_residues_and_other_chains_have_classes_of_their_own():
-    graph = residues(6)
-    layer = made(ResidueInputs, ("place",), 6, 3, 5, types=len(TYPES))
-    edges = graph.edges | {"same_chain": torch.ones_like(graph.edges["same_chain"])}
-    far, farther = (
-        graph.with_edges(None, **edges | {"separation": torch.full_like(edges["separation"], n)})
-        for n in (40, 400)
-    )
-    assert torch.equal(layer(far).edges["e"], layer(farther).edges["e"])
-    apart = far.with_edges(None, same_chain=torch.zeros_like(edges["same_chain"]))
-    assert not torch.equal(layer(far).edges["e"], layer(apart).edges["e"])
-
-
-def test_unknown_inputs():
-    with pytest.raises(ValueError, match="did you mean 'torsion'"):
-        ResidueInputs(("torsions",), types=33)
-    with pytest.raises(TypeError, match="not a string"):
-        ResidueInputs("type", types=33)
+# ----------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize(
