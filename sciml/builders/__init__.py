@@ -8,17 +8,20 @@ from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
 from sciml.builders.protein_sequence import protein_sequence_graph
 from sciml.builders.residue import residue_graph, residue_graphs
+from sciml.builders.residue_pairs import residue_pairs
 from sciml.builders.structure import all_pairs, with_walks
 
 if TYPE_CHECKING:
+    from sciml.builders.complexes import complex_graph
     from sciml.builders.molecule import molecule_graph
 
 # name: package that loads RDKit, which only those who ask for molecules should wait for
-_LATER = {"molecule_graph": "molecule"}
+_LATER = {"complex_graph": "complexes", "molecule_graph": "molecule"}
 
 __all__ = [
     "all_pairs",
     "complete_graph",
+    "complex_graph",
     "grid_graph",
     "grid_values",
     "molecule_graph",
@@ -26,6 +29,7 @@ __all__ = [
     "protein_sequence_graph",
     "residue_graph",
     "residue_graphs",
+    "residue_pairs",
     "sequence_graph",
     "with_walks",
 ]

@@ -1,16 +1,19 @@
 """Whole networks, one file each."""
 
 from sciml.models.collaborative_filter import CollaborativeFilter
+from sciml.models.complex_network import ComplexNetwork
 from sciml.models.drug_target import DrugTarget, PairGraphs
 from sciml.models.field_network import FieldNetwork
 from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.models.molecule_encoder import MoleculeEncoder
+from sciml.models.residue_network import ResidueNetwork
 from sciml.models.sequence_encoder import SequenceEncoder
 
 __all__ = [
     "CollaborativeFilter",
+    "ComplexNetwork",
     "DrugTarget",
     "FieldNetwork",
     "GraphTransformer",
@@ -18,5 +21,6 @@ __all__ = [
     "InteractionNetwork",
     "MoleculeEncoder",
     "PairGraphs",
+    "ResidueNetwork",
     "SequenceEncoder",
 ]
