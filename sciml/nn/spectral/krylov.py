@@ -57,7 +57,7 @@ def largest_eigenvalue(
 
     The estimate is the largest eigenvalue of T plus its residual: on either side of the true one, by up to
     half a per cent after 40 steps, which a Chebyshev filter of some dozens of terms forgives. A bound for
-    certain is `LaplacianMatrix.upper_bound`, up to twice as large. Store it for
+    certain is `LaplacianMatrix.upper_bound`, up to twice as large. Store the estimate for
     `ChebyshevFilter(largest="largest")`::
 
         graph = graph.with_globals(largest=largest_eigenvalue(graph))
