@@ -8,10 +8,12 @@ know. Without PySINDy its columns stay empty.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import re
 import time
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -64,8 +66,8 @@ def ours(data: FieldSeries) -> dict[str, Law]:
 
 def theirs(data: FieldSeries, true: dict[str, Law], seed: int) -> tuple[dict[str, Law], float]:
     """Return PySINDy's equations that are nearest to the truth, and the seconds of one fit."""
-    import pysindy as ps
-
+    ps = peer()
+    assert ps is not None
     values = np.moveaxis(data.values, 0, -2)  # x(, y), time, channel
     axes = [np.arange(n) * d for n, d in zip(data.shape, data.dx)] + [np.arange(data.times) * data.dt]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
@@ -102,6 +104,11 @@ def _name(name: str, channels: tuple[str, ...]) -> str:
     return "*".join(sorted(parts)) or "1"
 
 
+def peer() -> Any:
+    """Return PySINDy, which is no dependency, or None."""
+    return importlib.import_module("pysindy") if importlib.util.find_spec("pysindy") else None
+
+
 def compare(found: dict[str, Law], true: dict[str, Law]) -> tuple[bool, float]:
     """Return whether the terms are right, and the worst relative error of the true coefficients."""
     right = all(set(found[c]) == set(true[c]) for c in true)
@@ -122,10 +129,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="noises and starts per line")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    try:
-        import pysindy
-    except ModuleNotFoundError:
-        pysindy = None
+    pysindy = peer()
+    if pysindy is None:
         print("PySINDy is not installed (pip install pysindy): its columns are left empty.")
     version = f" {pysindy.__version__}" if pysindy is not None else ""
     table = Table("system", "noise", "terms", "worst error", "seconds",

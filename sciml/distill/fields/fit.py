@@ -136,11 +136,16 @@ class Fit:
         return np.abs(self.coefficients) / np.maximum(self.errors, 1e-300)
 
 
-def fit(normal: Normal, support: Sequence[int]) -> Fit | None:
+def fit(normal: Normal, support: Sequence[int], errors: bool = True) -> Fit | None:
     """Fit an equation with these terms; None where the data do not fix its coefficients.
 
     Where the residual is larger than the noise explains, the covariance is scaled by as much: an effect
     that the equation lacks is taken for more noise.
+
+    Args:
+        normal: normal equations.
+        support: numbers of the terms.
+        errors: find the covariance, which takes most of the time; it is nan otherwise.
     """
     w = normal.solve(support)
     if w is None:
@@ -149,8 +154,9 @@ def fit(normal: Normal, support: Sequence[int]) -> Fit | None:
     noise = normal.noise_energy(s, w)
     raw = normal.raw_residual(s, w)
     chi2 = raw / noise if noise > 0 else np.inf
-    weights = normal.rows.astype(float)
-    score = problem.score_covariance(normal.target, s, w, weights) if s else np.zeros((0, 0))
-    inverse = np.linalg.inv(normal.matrix[np.ix_(s, s)]) if s else np.zeros((0, 0))
-    covariance = inverse @ score @ inverse * max(chi2, 1.0)
+    covariance = np.full((len(s), len(s)), np.nan)
+    if errors and s:
+        score = problem.score_covariance(normal.target, s, w, normal.rows.astype(float))
+        inverse = np.linalg.inv(normal.matrix[np.ix_(s, s)])
+        covariance = inverse @ score @ inverse * np.clip(chi2, 1.0, 1e300)
     return Fit(tuple(s), w, covariance, normal.left_over(s, w), float(chi2), normal.chance(s, w))

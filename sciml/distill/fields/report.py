@@ -99,7 +99,6 @@ def _equation(found: FieldDiscovery, equation: Equation) -> dict[str, Any]:
     written = lambda fit: {
         "terms": [text(terms[j], names) for j in fit.support],
         "coefficients": fit.coefficients,
-        "standard_errors": fit.errors,
         "left_over": float(np.sqrt(max(fit.left_over, 0.0))),
     }
     return {

@@ -13,7 +13,7 @@ from sciml.distill.fields.terms import expand
 
 SURE = 4.5  # standard errors from zero that a term needs: some hundred are tried
 UNSURE = 3.0  # standard errors below which a term is not needed
-SMALL = 1e-5  # share of the squared rate of change that a term must explain: a third of a percent of it
+SMALL = 4e-5  # share of the squared rate of change that a term must explain: 0.6 % of it (rms)
 CHANCE = 2.0  # standard deviations of the residual that are put down to chance
 FITTED = 3  # subsets of each size that are fitted with errors
 IMPOSSIBLE = 3.0  # standard deviations of the residual below its mean that no equation reaches by chance
@@ -29,7 +29,7 @@ class Choice:
 
     Attributes:
         best: the fit; None where no term is demanded.
-        tried: the best fit of each size, in order.
+        tried: the best fit of each size, in order, without errors.
         rivals: equations of at most as many terms that the data do not tell from it.
         most: number of terms that was allowed.
     """
@@ -51,11 +51,12 @@ def choose(normal: Normal, most: int = 8, seeds: Iterable[Subset] = ()) -> Choic
     tried: list[Fit] = []
     best: Fit | None = None
     for size in range(1, most + 1):
-        fits = [f for _, s in subsets[size][:FITTED] if (f := fit(normal, s)) is not None]
+        fits = [f for _, s in subsets[size][:FITTED] if (f := fit(normal, s, errors=False)) is not None]
         if not fits:
             continue
         tried.append(min(fits, key=lambda f: f.left_over))
-        demanded = [f for f in fits if _all_demanded(normal, f)]
+        worthy = [fit(normal, f.support) for f in fits if _worthy(normal, f)]
+        demanded = [f for f in worthy if f is not None and (f.t > SURE).all()]
         if demanded:
             found = _simplest(normal, demanded)
             best = found if best is None or _adds(normal, best, found) else best
@@ -83,12 +84,13 @@ def _simplest(normal: Normal, fits: Sequence[Fit]) -> Fit:
     return min(alike, key=lambda f: (sum(terms[j].order + terms[j].degree for j in f.support), f.left_over))
 
 
-def _all_demanded(normal: Normal, found: Fit) -> bool:
+def _worthy(normal: Normal, found: Fit) -> bool:
+    """Whether each term explains enough to be looked at."""
     w = found.coefficients
     if found.left_over < -max(IMPOSSIBLE * normal.chance(found.support, w), IMPROBABLE):
         return False  # much less than noise leaves over: the terms fit the noise
     rest, costs = unexplained(normal, found.support, w), contributions(normal, found)
-    return bool((found.t > SURE).all() and (costs > SMALL).all() and (costs > rest).all())
+    return bool((costs > SMALL).all() and (costs > rest).all())
 
 
 def _adds(normal: Normal, shorter: Fit, longer: Fit) -> bool:
