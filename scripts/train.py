@@ -34,7 +34,7 @@ def load_data(config: DictConfig) -> DynamicsData:
     else:
         if OmegaConf.is_missing(config.data, "path"):
             raise RunError("data.path is missing: data.path=FILE (.npz, .csv, .extxyz or what ASE reads).")
-        trajectories = load_trajectories(config.data.path, **config.data.options)
+        trajectories = load_trajectories(config.data.path, **(config.data.options or {}))
     if not isinstance(trajectories, Trajectories):
         raise RunError(f"data.source gave {type(trajectories).__name__}; expected Trajectories.")
     log.info("%r", trajectories)
