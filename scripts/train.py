@@ -1,4 +1,4 @@
-"""Train a network: python scripts/train.py experiment=NAME, as orbits or digits_rotated."""
+"""Train a network: python scripts/train.py experiment=NAME, as orbits, digits_rotated or residues."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fields import train_field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from recommend import recommend
+from residues import residues
 
 from sciml.datasets import load_trajectories
 from sciml.datasets.trajectories import Trajectories
@@ -125,8 +126,12 @@ def run(config: DictConfig) -> Path:
         "field": train_field,
         "drug_target": drug_target,
         "recommend": recommend,
+        "residues": residues,
     }
-    roads[config.task.get("kind", "dynamics")](config, run_dir)
+    kind = config.task.get("kind", "dynamics")
+    if kind not in roads:
+        raise RunError(f"A task of kind {kind} trains no network: run scripts/discover.py instead.")
+    roads[kind](config, run_dir)
     return run_dir
 
 

@@ -2,6 +2,7 @@
 
 from sciml.models.collaborative_filter import CollaborativeFilter
 from sciml.models.complex_network import ComplexNetwork
+from sciml.models.contact_network import ContactNetwork
 from sciml.models.drug_target import DrugTarget, PairGraphs
 from sciml.models.field_network import FieldNetwork
 from sciml.models.graph_transformer import GraphTransformer
@@ -9,11 +10,13 @@ from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.models.molecule_encoder import MoleculeEncoder
 from sciml.models.residue_network import ResidueNetwork
+from sciml.models.residue_predictor import ResiduePredictor
 from sciml.models.sequence_encoder import SequenceEncoder
 
 __all__ = [
     "CollaborativeFilter",
     "ComplexNetwork",
+    "ContactNetwork",
     "DrugTarget",
     "FieldNetwork",
     "GraphTransformer",
@@ -22,5 +25,6 @@ __all__ = [
     "MoleculeEncoder",
     "PairGraphs",
     "ResidueNetwork",
+    "ResiduePredictor",
     "SequenceEncoder",
 ]

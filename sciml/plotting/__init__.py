@@ -4,6 +4,7 @@ Every function draws into ``ax`` or, without it, into a new figure of its own; p
 are never touched, so that pictures can be made in threads and on machines without a screen.
 """
 
+from sciml.plotting.contacts import labelled_points, pair_energies
 from sciml.plotting.laws import (
     front,
     held_out_errors,
@@ -21,9 +22,11 @@ __all__ = [
     "front",
     "held_out_errors",
     "hidden_properties",
+    "labelled_points",
     "messages_against_law",
     "network",
     "orbits",
+    "pair_energies",
     "predicted_against_measured",
     "ranking_curve",
     "rollout_error",
