@@ -65,9 +65,8 @@ class ResidueTraining(SupervisedTask):
         else:
             scale = self.deviation if task.kind == "number" else self.noise
             total = ((found - true) / scale).square().sum()
-        return total / max(
-            found.numel() if task.kind == "vectors" else len(found), 1
-        )  # a peptide has no pairs
+        number = found.numel() if task.kind == "vectors" else len(found)
+        return total / max(number, 1)  # a peptide has no pairs
 
 
 def answers_of(graph: Graph, task: ResidueTask) -> tuple[Tensor, Tensor]:
