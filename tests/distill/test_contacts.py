@@ -1,4 +1,4 @@
-"""A law from contacts: planted energies come back, published tables are what is known of them, too little is said."""
+"""A law from contacts: planted energies come back, and published tables are what is known of them."""
 
 import json
 import re

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from sciml.builders import complete_graph, grid_graph
-from sciml.builders.complete import sequence_graph
+from sciml.builders import complete_graph, grid_graph, sequence_graph
 from sciml.graph import Graph
 from sciml.nn import (
     DistanceBias,
@@ -296,7 +295,7 @@ def test_dropout_is_for_training():
 
 # ------------------------------------------------------------------ bad input
 
-GRAPHUENCE = complete_graph(torch.zeros(1, 3, 4)), sequence_graph(torch.zeros(1, 3, 4))
+GRAPH, SEQUENCE = complete_graph(torch.zeros(1, 3, 4)), sequence_graph(torch.zeros(1, 3, 4))
 TWO_SIDED = complete_graph(torch.zeros(1, 3, 4), torch.zeros(1, 2, 4))
 
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from sciml.builders import complete_graph, grid_graph, grid_values
-from sciml.builders.complete import sequence_graph
+from sciml.builders import complete_graph, grid_graph, grid_values, sequence_graph
 from sciml.graph import Graph
 from sciml.nn import (
     AttentionByMessages,

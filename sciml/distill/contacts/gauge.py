@@ -38,7 +38,7 @@ def canonical(formula: sympy.Expr) -> Form | None:
     if polynomial is None or set(polynomial.monoms()) - {(1, 0), (0, 1), (1, 1), (0, 0)}:
         return None
     product = polynomial.coeff_monomial(i * j)
-    if product == 0:
+    if product.is_zero:  # a Float zero does not equal 0 in SymPy
         return bilinear(one_body=True, signs=())
     return bilinear(one_body=False, signs=(1 if product > 0 else -1,))
 
