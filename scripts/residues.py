@@ -77,7 +77,8 @@ def _train(config: DictConfig, data: ResidueData, directory: Path) -> ResiduePre
     assert isinstance(model, ResiduePredictor)
     check_same_run(config, directory, ("data", "model", "task", "seed"))
     trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
-    options = {k: v for k, v in config.task.items() if k != "kind"}
+    options = {k: v for k, v in config.task.items() if k not in ("kind", "epochs")}
+    options["epochs"] = config.task.epochs or data.task.epochs
     empty = data.train.graphs[[]] if not len(data.validation) else data.validation.graphs
     train_residues(model, data.train.graphs, empty, directory, **options, **trainer, seed=config.seed)
     return model

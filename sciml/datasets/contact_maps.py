@@ -167,7 +167,7 @@ def _trace_frames(
     receiver: Int[np.ndarray, "edges"],
     bond: Bool[np.ndarray, "edges"],
 ) -> Float[np.ndarray, "n 9"]:
-    """Return frames of three CA in a row, as ``residue_graph(..., frame="trace")`` makes them."""
+    """Frames of three CA in a row, as ``residue_graph(..., frame="trace")`` makes them."""
     before, after = np.full((2, len(pos)), -1)
     before[receiver[bond]], after[sender[bond]] = sender[bond], receiver[bond]
     rows = np.flatnonzero((before >= 0) & (after >= 0))

@@ -41,9 +41,9 @@ class ResidueTraining(SupervisedTask):
         negatives: float = 4.0,
         seed: int = 0,
     ) -> None:
-        super().__init__(model, steps, learning_rate, weight_decay)
+        super().__init__(model, steps, learning_rate, weight_decay, seed)
         self.task, self.deviation = model.task, model.deviation
-        self.noise, self.negatives, self.seed = noise, negatives, seed
+        self.noise, self.negatives = noise, negatives
 
     def loss(self, batch: Graph) -> Tensor:
         """Return the mean over residues, or over pairs."""
@@ -65,8 +65,8 @@ class ResidueTraining(SupervisedTask):
         else:
             scale = self.deviation if task.kind == "number" else self.noise
             total = ((found - true) / scale).square().sum()
-        number = found.numel() if task.kind == "vectors" else len(found)
-        return total / max(number, 1)  # a peptide has no pairs
+        terms = found.numel() if task.kind == "vectors" else len(found)
+        return total / max(terms, 1)  # a peptide has no pairs
 
 
 def answers_of(graph: Graph, task: ResidueTask) -> tuple[Tensor, Tensor]:

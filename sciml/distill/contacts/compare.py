@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from sciml.distill.contacts.counts import FIRST, PAIR, SECOND, TYPES
 from sciml.distill.contacts.energies import ContactEnergies
+from sciml.distill.contacts.gauge import ONE_BODY
 from sciml.distill.published import charges, kyte_doolittle, miyazawa_jernigan
 
 
@@ -68,21 +69,21 @@ def compare_hidden(
 ) -> list[Comparison]:
     """Compare each hidden property with hydropathy and with the formal charge at pH 7.
 
-    A hidden property has no sign of its own: the correlation is given without one.
+    A property in products has no sign of its own: its correlation is given without one. The one-body part h
+    is turned round, so that agreement with hydropathy is positive.
     """
     hydropathy, charge = ("Kyte-Doolittle 1982, hydropathy", _rho), ("formal charge at pH 7", _pearson)
     result = []
     for name, values in hidden.items():
         for (reference, measure), published in ((hydropathy, kyte_doolittle()), (charge, charges())):
             rho = measure(values, published)
-            drawn = np.sign(rho) * np.array([measure(draw, published) for draw in draws[name]])
-            low, high = _interval(abs(rho), drawn)
+            sign = -1.0 if name == ONE_BODY else np.sign(rho)
+            low, high = _interval(sign * rho, sign * np.array([measure(d, published) for d in draws[name]]))
             kind = "Spearman" if measure is _rho else "Pearson"
-            result.append(
-                Comparison(
-                    f"hidden {name}", f"{reference}; sign free", kind, abs(rho), low, high, len(published)
-                )
+            what, text = (
+                (f"minus {name}", reference) if name == ONE_BODY else (name, f"{reference}; sign free")
             )
+            result.append(Comparison(f"hidden {what}", text, kind, sign * rho, low, high, len(published)))
     return result
 
 

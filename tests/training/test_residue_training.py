@@ -176,7 +176,7 @@ def test_an_interrupted_run_resumes_to_the_same_numbers(folder, name, tmp_path):
                     raise KeyboardInterrupt
 
             model.register_forward_pre_hook(count)
-            with pytest.raises(KeyboardInterrupt) if limit < 4 else nullcontext():
+            with pytest.raises((KeyboardInterrupt, SystemExit)) if limit < 4 else nullcontext():
                 train_residues(
                     model, data.train.graphs, data.train.graphs[[]], path, epochs=2, batch_size=2, seed=1
                 )
@@ -219,7 +219,7 @@ def test_denoising_turns_with_the_structure(folder):
     graph = asked(data.test.graphs, data.task, TEST_SEED, 1.0).to(torch.float64)
     torch.manual_seed(0)
     model = ResiduePredictor("denoise", **SMALL, dropout=0.0).double().eval()
-    check(model, graph, ("T", "SO")).raise_if_failed()
+    check(model, graph, symmetry=("T", "SO")).raise_if_failed()
 
 
 # ------------------------------------------------------------------ prediction
