@@ -83,6 +83,7 @@ NAMES = {
     "convolution": "Grids",
     "groups": "Groups of turns and mirrors",
     "attention": "Attention",
+    "residue": "Residues",
     "spectral": "Spectra of graphs",
     "scattering": "Wavelets and scattering",
 }

@@ -1,4 +1,4 @@
-"""The whole road, from data to a law: python scripts/discover.py experiment=orbits, or contacts."""
+"""The whole road, from data to a law: python scripts/discover.py experiment=NAME, as orbits or field."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from common import main
 from contacts import contacts
 from distill import distill_run
+from fields import distill_field, train_field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from train import train
@@ -15,11 +16,15 @@ from sciml.training.run import RunError
 
 
 def run(config: DictConfig) -> Path:
-    """Train, distill, report; contacts need no network."""
+    """Train, distill, report."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    if config.task.get("kind") == "contact_law":
+    kind = config.task.get("kind", "dynamics")
+    if kind == "contact_law":  # contacts need no network
         return contacts(config, run_dir)
-    if config.task.get("kind", "dynamics") != "dynamics":
+    if kind == "field":
+        train_field(config, run_dir)
+        return distill_field(run_dir)
+    if kind != "dynamics":
         raise RunError(f"A run of {config.task.kind} has no forces to distill: train it by scripts/train.py.")
     data = train(config, run_dir)
     return distill_run(run_dir, config.distill, config.seed, data)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from common import fail, interrupts, main
+from fields import distill_field
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from torch.nn import Module
@@ -118,6 +119,8 @@ def front_as_json(front: Front, complete: bool) -> dict[str, Any]:
 
 def run(config: DictConfig) -> Path:
     """Distill a trained run."""
+    if load_config(config.run).get("task", {}).get("kind") == "field":
+        return distill_field(Path(config.run))
     return distill_run(Path(config.run), config.distill, config.seed)
 
 

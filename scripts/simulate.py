@@ -9,8 +9,9 @@ import numpy as np
 from common import main
 from omegaconf import DictConfig, OmegaConf
 
-from sciml.datasets import simulated, write_npz, write_pairs
+from sciml.datasets import FieldSeries, simulated, write_field, write_npz, write_pairs
 from sciml.datasets.simulated_pairs import simulated_drug_target, simulated_preferences
+from sciml.physics.fields import FIELDS, simulate_field
 from sciml.training.run import RunError
 
 PAIRS = {"drug_target": simulated_drug_target, "preferences": simulated_preferences}
@@ -22,10 +23,12 @@ def run(config: DictConfig) -> Path:
         raise RunError("output is missing: output=FILE.npz, or FILE.csv for a table of pairs")
     if config.system in PAIRS:
         return write_table(config)
-    names = ("particles", "dim", "simulations", "times", "dt", "softening", "seed")
-    found = simulated(config.system, given=list(config.given), **{name: config[name] for name in names})
     if config.noise < 0:
         raise ValueError(f"noise={config.noise}: expected 0 or more")
+    if config.system in FIELDS:
+        return simulate_fields(config)
+    names = ("particles", "dim", "simulations", "times", "dt", "softening", "seed")
+    found = simulated(config.system, given=list(config.given), **{name: config[name] for name in names})
     if config.noise:
         spread = found.position.std() * config.noise
         noise = np.random.default_rng(config.seed + 1).normal(0.0, spread, found.position.shape)
@@ -33,6 +36,26 @@ def run(config: DictConfig) -> Path:
     output = Path(config.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_npz(output, found)
+    return output
+
+
+def simulate_fields(config: DictConfig) -> Path:
+    """Simulate fields on a periodic grid, spoil them by noise if asked, and write."""
+    options = OmegaConf.to_container(config.field, resolve=True)
+    found = simulate_field(config.system, seed=config.seed, **options)
+    values = found.values
+    if config.noise:
+        spread = values.std(axis=tuple(range(values.ndim - 1)))
+        values = values + np.random.default_rng(config.seed + 1).normal(
+            0.0, config.noise * spread, values.shape
+        )
+    source = f"simulated {config.system}, seed {config.seed}"
+    data = FieldSeries(
+        values, found.dx, found.dt, found.channels, periodic=(True,) * len(found.dx), source=source
+    )
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_field(output, data, found.parameters)
     return output
 
 

@@ -10,6 +10,7 @@ import torch
 from classify import classify
 from common import main
 from drug_target import drug_target
+from fields import train_field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from recommend import recommend
@@ -34,7 +35,7 @@ def load_data(config: DictConfig) -> DynamicsData:
     else:
         if OmegaConf.is_missing(config.data, "path"):
             raise RunError("data.path is missing: data.path=FILE (.npz, .csv, .extxyz or what ASE reads).")
-        trajectories = load_trajectories(config.data.path, **config.data.options)
+        trajectories = load_trajectories(config.data.path, **(config.data.options or {}))
     if not isinstance(trajectories, Trajectories):
         raise RunError(f"data.source gave {type(trajectories).__name__}; expected Trajectories.")
     log.info("%r", trajectories)
@@ -122,6 +123,7 @@ def run(config: DictConfig) -> Path:
     roads = {
         "dynamics": train,
         "classification": classify,
+        "field": train_field,
         "drug_target": drug_target,
         "recommend": recommend,
         "residues": residues,

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from sciml.graph import Complete, Graph, Place, Spec
 
-DEGENERATE = 1e-8  # eigenvalues of order one closer than this are one; rounding parts them by some 1e-15
-
 
 def all_pairs(graph: Graph, most: int = 8) -> Graph:
     """Let every node hear every node, and label each pair with how far apart they were.
@@ -85,66 +83,7 @@ def with_walks(graph: Graph, steps: int = 16) -> Graph:
     return graph.with_nodes({"walks": Spec()}, walks=_on_nodes(graph, returns))
 
 
-def with_modes(graph: Graph, count: int = 8) -> Graph:
-    """Add the lowest eigenvectors of the normalized Laplacian I - D^-½ A D^-½ of each graph.
-
-    Adds ``globals["eigenvalues"]`` (graphs, count), in [0, 2], and two node fields (nodes, count):
-
-    - ``modes``: the eigenvectors v. Their signs mean nothing, and in a degenerate eigenspace (as that of
-      eigenvalue 0 in a disconnected graph) no basis means anything: use them only through sums over the
-      eigenspace, as `sciml.nn.SpectralBias` does. An eigenspace that ``count`` cuts is zero.
-    - ``mode_sizes``: what every choice of basis leaves alone, |v| at each node; in an eigenspace of m
-      dimensions the norm of the node's row of it, over √m.
-
-    Graphs of fewer nodes have zeros for the rest. Self-loops do not count.
-
-    Raises:
-        ValueError: two node sets, no modes, edges that do not go both ways.
-    """
-    _check_one_set(graph, "with_modes")
-    if count < 1:
-        raise ValueError(f"count {count} must be at least 1.")
-    found = []
-    for number, table in enumerate(_adjacencies(graph)):
-        if (table != table.T).any():
-            sender, receiver = (int(i) for i in np.argwhere(table != table.T)[0])
-            raise ValueError(
-                f"with_modes needs edges that go both ways; in graph {number} those between nodes {sender} "
-                f"and {receiver} do not. Add the reverse edges."
-            )
-        found.append(_modes(table, count))
-    values, vectors, sizes = zip(*found, strict=True)
-    like = _floats(graph)
-    return graph.with_globals(eigenvalues=torch.from_numpy(np.stack(values)).to(like)).with_nodes(
-        {"modes": Spec(), "mode_sizes": Spec()},
-        modes=torch.from_numpy(np.concatenate(vectors)).to(like),
-        mode_sizes=torch.from_numpy(np.concatenate(sizes)).to(like),
-    )
-
-
 # -------------------------------------------------------------------- details
-
-
-def _modes(
-    table: Float[np.ndarray, "n n"], count: int
-) -> tuple[Float[np.ndarray, "count"], Float[np.ndarray, "n count"], Float[np.ndarray, "n count"]]:
-    """Return eigenvalues, eigenvectors, and sizes of their rows."""
-    size = len(table)
-    table = table * ~np.eye(size, dtype=bool)
-    root = np.sqrt(table.sum(1))
-    scale = np.divide(1.0, root, out=np.zeros(size), where=root > 0)
-    laplacian = np.diag((root > 0).astype(float)) - scale[:, None] * table * scale
-    value, vector = np.linalg.eigh(laplacian)
-    values, vectors, sizes = np.zeros(count), np.zeros((size, count)), np.zeros((size, count))
-    borders = np.flatnonzero(np.diff(value) > DEGENERATE) + 1
-    for space in np.split(np.arange(size), borders) if size else []:
-        within = space[space < count]
-        rows = vector[:, space]
-        values[within] = value[space].mean()  # equal numbers for what is one
-        sizes[:, within] = (np.linalg.norm(rows, axis=1) / np.sqrt(len(space)))[:, None]
-        if len(within) == len(space):
-            vectors[:, within] = rows
-    return values, vectors, sizes
 
 
 def _hops(table: Float[np.ndarray, "senders receivers"], most: int) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from sciml.builders.residue import SECONDARY, TYPES
 from sciml.graph import Graph, Place, Spec
+from sciml.models.heads import Heads, Sizes
 from sciml.nn.message_passing import segment_reduce
-from sciml.nn.residue import GVPConvolution, PointAttentionBlock, RelationalBlock, ResidueInputs
+from sciml.nn.residue import GVPConvolution, PairBlock, PointAttentionBlock, RelationalBlock, ResidueInputs
 from sciml.nn.residue.inputs import KINDS
 from sciml.symmetry import Symmetry
 
@@ -52,6 +53,8 @@ class ResidueNetwork(nn.Module):
         inputs: names in `sciml.nn.residue.READS`.
         channels, vectors, edge_channels: of scalars and vectors at nodes, and of edges.
         layers: number of layers.
+        pair_blocks: number of triangle updates of the pairs (`PairBlock`) before the layers, on complete
+            graphs (`sciml.builders.residue_pairs`) or on contacts.
         reflections: read and do nothing that tells mirror images apart.
         dropout: rate, in training.
 
@@ -73,11 +76,16 @@ class ResidueNetwork(nn.Module):
         vectors: int = 16,
         edge_channels: int = 32,
         layers: int = 3,
+        pair_blocks: int = 0,
         reflections: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        sizes = {"nodes": heads or {}, "globals": graph_heads or {}, "edges": edge_heads or {}}
+        sizes: dict[Place, Mapping[str, int]] = {
+            "nodes": heads or {},
+            "globals": graph_heads or {},
+            "edges": edge_heads or {},
+        }
         _check(kind, inputs, reflections, sizes, vector_heads)
         self.kind = kind
         self.inputs = ResidueInputs(
@@ -96,19 +104,14 @@ class ResidueNetwork(nn.Module):
             "ipa": lambda: PointAttentionBlock(channels, edge_channels, dropout=dropout),
             "relational": lambda: RelationalBlock(channels, len(KINDS), edge_channels, dropout=dropout),
         }
-        self.layers = nn.ModuleList(layer[kind]() for _ in range(layers))
-        widths = {"nodes": channels, "globals": channels, "edges": 2 * channels + edge_channels}
-        self.heads = nn.ModuleDict(
-            {
-                place: nn.ModuleDict(
-                    {
-                        f"predicted_{n}": _head(widths[place], channels, size, dropout)
-                        for n, size in wanted.items()
-                    }
-                )
-                for place, wanted in sizes.items()
-            }
-        )
+        blocks = [PairBlock(channels, edge_channels, dropout=dropout) for _ in range(pair_blocks)]
+        self.layers = nn.ModuleList([*blocks, *(layer[kind]() for _ in range(layers))])
+        widths: dict[Place, int] = {
+            "nodes": channels,
+            "globals": channels,
+            "edges": 2 * channels + edge_channels,
+        }
+        self.heads = Heads(sizes, widths, channels, dropout)
         arrow = lambda: nn.Linear(vectors, 1, bias=False) if kind == "gvp" else nn.Linear(channels, 3)
         self.vector_heads = nn.ModuleDict({f"predicted_{name}": arrow() for name in vector_heads})
         chiral = not reflections if kind == "gvp" else "SO" in self.inputs.symmetry.groups
@@ -130,16 +133,12 @@ class ResidueNetwork(nn.Module):
         """Return the graph with the predicted fields added."""
         hidden = self.encode(graph)
         x = hidden.nodes["x"]
-        rows = {
+        rows: dict[Place, Tensor] = {
             "nodes": x,
             "globals": segment_reduce(x, graph.node_graph, graph.num_graphs, "mean"),
-            "edges": _pairs(hidden) if self.heads["edges"] else x,
+            "edges": _pairs(hidden) if "edges" in self.heads else x,
         }
-        for place, heads in self.heads.items():
-            assert isinstance(heads, nn.ModuleDict)
-            found = {name: _squeezed(head(rows[place])) for name, head in heads.items()}
-            specs = {name: Spec("0e" if v.ndim == 1 else f"{v.shape[1]}x0e") for name, v in found.items()}
-            graph = getattr(graph, f"with_{place}")(specs, **found) if found else graph
+        graph = self.heads(graph, rows)
         for name, linear in self.vector_heads.items():
             graph = graph.with_nodes({name: Spec("1o")}, **{name: self._arrow(linear, hidden)})
         return graph
@@ -155,14 +154,6 @@ class ResidueNetwork(nn.Module):
 # -------------------------------------------------------------------- details
 
 
-def _head(width: int, hidden: int, size: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, hidden), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden, size))
-
-
-def _squeezed(value: Float[Tensor, "rows size"]) -> Float[Tensor, "rows ..."]:
-    return value[:, 0] if value.shape[1] == 1 else value
-
-
 def _pairs(hidden: Graph) -> Float[Tensor, "edges width"]:
     x = hidden.nodes["x"]
     ends = [x.index_select(0, hidden.receiver), x.index_select(0, hidden.sender)]
@@ -173,7 +164,7 @@ def _check(
     kind: str,
     inputs: Sequence[str],
     reflections: bool,
-    sizes: Mapping[str, Mapping[str, int]],
+    sizes: Sizes,
     vector_heads: Sequence[str],
 ) -> None:
     """Raise where options are unknown or exclude each other."""
@@ -184,10 +175,6 @@ def _check(
             "ResidueNetwork has nothing to predict: give heads={'exposure': 1}, graph_heads, edge_heads or "
             "vector_heads."
         )
-    for wanted in sizes.values():
-        for name, size in wanted.items():
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise ValueError(f"Head {name!r} has size {size!r}; expected a number of classes, or 1.")
     if kind == "ipa" and "frame" not in inputs:
         raise ValueError(
             "kind='ipa' works in local frames: add 'frame' to the inputs (with "

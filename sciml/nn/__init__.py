@@ -7,7 +7,6 @@ from sciml.nn.attention import (
     DistanceBias,
     EdgeBias,
     EquivariantAttention,
-    GraphConvolutionByMessages,
     LabelBias,
     LaplacianEncoding,
     LearnedEncoding,
@@ -40,6 +39,18 @@ from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialFor
 from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_reduce, segment_softmax
 from sciml.nn.mlp import mlp
 from sciml.nn.normalized_sum import NormalizedSum, turned
+from sciml.nn.residue import (
+    GVPConvolution,
+    InvariantPointAttention,
+    PairBlock,
+    PairFromNodes,
+    PointAttentionBlock,
+    RelationalBlock,
+    RelationalConvolution,
+    ResidueInputs,
+    TriangleAttention,
+    TriangleMultiplication,
+)
 from sciml.nn.scattering import (
     DensityWavelets,
     Scattering1d,
@@ -63,8 +74,10 @@ from sciml.nn.spectral import (
     laplacian,
     scattering_features,
     wave_kernel,
+    with_modes,
     with_spectrum,
 )
+from sciml.nn.stencils import StencilSum
 
 __all__ = [
     "About",
@@ -84,14 +97,15 @@ __all__ = [
     "EquivariantAttention",
     "FormulaScalar",
     "FreeForce",
+    "GVPConvolution",
     "GlobalPooling",
     "GraphConvolution",
-    "GraphConvolutionByMessages",
     "GraphFourier",
     "GridConvolution",
     "GridPooling",
     "GroupConvolution",
     "GroupPooling",
+    "InvariantPointAttention",
     "InverseGraphFourier",
     "LabelBias",
     "LabelEmbedding",
@@ -106,9 +120,15 @@ __all__ = [
     "OffsetBias",
     "OnField",
     "OrientedPooling",
+    "PairBlock",
+    "PairFromNodes",
     "PairScalar",
+    "PointAttentionBlock",
     "QuadraticBias",
     "RadialForce",
+    "RelationalBlock",
+    "RelationalConvolution",
+    "ResidueInputs",
     "Rotary",
     "Scattering1d",
     "Scattering2d",
@@ -118,7 +138,10 @@ __all__ = [
     "SolidHarmonicScattering",
     "SpectralBias",
     "SpectralFilter",
+    "StencilSum",
     "TransformerBlock",
+    "TriangleAttention",
+    "TriangleMultiplication",
     "WalkEncoding",
     "WaveletConvolution",
     "as_attention",
@@ -133,5 +156,6 @@ __all__ = [
     "segment_softmax",
     "turned",
     "wave_kernel",
+    "with_modes",
     "with_spectrum",
 ]

@@ -1,4 +1,4 @@
-"""Hops, walks and modes against networkx, matrix powers and the Laplacian itself."""
+"""Hops and walks against networkx and matrix powers."""
 
 import networkx as nx
 import pytest
@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sciml.builders import all_pairs, complete_graph, with_modes, with_walks
+from sciml.builders import all_pairs, complete_graph, with_walks
 from sciml.graph import Complete, Graph, Spec, batch
 
 
@@ -79,48 +79,15 @@ def test_known_walks():
     assert walks[3].tolist() == [0, 1, 0]
 
 
-@given(networks(), st.integers(1, 8))
-def test_modes_solve_the_eigenproblem(net, count):
-    graph = with_modes(graph_of(net), count)
-    modes, values = graph.nodes["modes"], graph.globals["eigenvalues"][0]
-    laplacian = torch.from_numpy(nx.normalized_laplacian_matrix(net).toarray())
-    torch.testing.assert_close(laplacian @ modes, modes * values, rtol=0, atol=1e-6)  # eigenspaces of 1e-8
-    norms = modes.square().sum(0)
-    assert torch.isclose(norms, norms.round(), atol=1e-9).all()  # one, or zero where left out
-    assert (values[1:] >= values[:-1])[: len(net) - 1].all()
-    assert ((values > -1e-9) & (values < 2 + 1e-9)).all()
-    simple = graph.nodes["mode_sizes"].square().sum(0)[: len(net)]
-    torch.testing.assert_close(simple, torch.ones_like(simple))
-
-
-def test_a_ring_is_degenerate_and_its_sizes_are_even():
-    graph = with_modes(graph_of(nx.cycle_graph(6)), 4)  # eigenvalues 0, ½, ½, 3/2 (3/2 is cut)
-    torch.testing.assert_close(graph.globals["eigenvalues"][0], torch.tensor([0, 0.5, 0.5, 1.5]).double())
-    torch.testing.assert_close(graph.nodes["mode_sizes"], torch.full((6, 4), 6**-0.5).double())
-    assert (graph.nodes["modes"][:, 3] == 0).all()
-
-
-def test_pieces_have_a_mode_of_zero_each():
-    pieces = nx.disjoint_union(nx.complete_graph(3), nx.path_graph(2))
-    pieces.add_node(5)
-    graph = with_modes(graph_of(pieces), 6)
-    assert (graph.globals["eigenvalues"][0].abs() < 1e-9).tolist() == [True] * 3 + [False] * 3
-    share = graph.nodes["modes"][:, :3].square().sum(1)
-    torch.testing.assert_close(share, torch.tensor([1 / 3, 1 / 3, 1 / 3, 0.5, 0.5, 1]).double())
-
-
 def test_nodes_and_graphs_without_anything():
-    graph = with_modes(with_walks(graph_of(nx.empty_graph(1)), 2), 3)
-    assert graph.nodes["walks"].tolist() == [[0, 0]]
-    assert graph.nodes["modes"].abs().tolist() == [[1, 0, 0]]
+    assert with_walks(graph_of(nx.empty_graph(1)), 2).nodes["walks"].tolist() == [[0, 0]]
     empty = Graph.create(torch.zeros(2, 0), {"x": torch.zeros(0, 1)})
-    assert with_modes(with_walks(all_pairs(empty), 2), 3).nodes["modes"].shape == (0, 3)
+    assert with_walks(all_pairs(empty), 2).nodes["walks"].shape == (0, 2)
 
 
 @pytest.mark.parametrize(
     ("function", "graph", "message"),
     [
-        (with_modes, Graph.create(torch.tensor([[0], [1]]), {"x": torch.zeros(2, 1)}), "graph 0 .* 0 and 1"),
         (
             all_pairs,
             Graph.create(torch.tensor([[0], [1]]), {"x": torch.zeros(2, 1)}, {"bond": torch.tensor([1])}),
@@ -138,7 +105,6 @@ def test_nodes_and_graphs_without_anything():
         ),
         (lambda graph: all_pairs(graph, 0), complete_graph(torch.zeros(1, 2, 1)), "most 0"),
         (lambda graph: with_walks(graph, 0), complete_graph(torch.zeros(1, 2, 1)), "steps 0"),
-        (lambda graph: with_modes(graph, 0), complete_graph(torch.zeros(1, 2, 1)), "count 0"),
         (with_walks, complete_graph(torch.zeros(1, 2, 1), torch.zeros(1, 2, 1)), "one node set"),
     ],
 )

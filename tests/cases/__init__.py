@@ -2,6 +2,7 @@
 
 from cases import (
     attention,
+    fields,
     general,
     grids,
     groups,
@@ -15,6 +16,7 @@ from cases import (
 
 CASES = [
     *attention.CASES,
+    *fields.CASES,
     *general.CASES,
     *grids.CASES,
     *groups.CASES,

@@ -4,15 +4,15 @@ import torch
 from contract import Case
 
 from cases.examples import FEW, grids
-from sciml.builders import all_pairs, complete_graph, sequence_graph, with_modes, with_walks
+from sciml.builders import all_pairs, complete_graph, sequence_graph, with_walks
 from sciml.graph import Graph, Spec, batch
 from sciml.models import GraphTransformer
+from sciml.nn import with_modes
 from sciml.nn.attention import (
     AttentionByMessages,
     DistanceBias,
     EdgeBias,
     EquivariantAttention,
-    GraphConvolutionByMessages,
     LabelBias,
     LaplacianEncoding,
     LearnedEncoding,
@@ -106,7 +106,6 @@ CASES = [
     ),
     Case("attention, spectral", lambda: MultiHeadAttention(4, 2, biases=[SpectralBias(2)]), PAIRS),
     Case("attention by messages", lambda: AttentionByMessages(MultiHeadAttention(4, 2)), sets(2, 4)),
-    Case("graph convolution by messages", lambda: GraphConvolutionByMessages(4, 3), MOLECULES),
     Case("convolution by attention", lambda: as_attention(GridConvolution(2, 3), 3.0), grids(3, 4)),
     Case(
         "convolution by attention, stride",

@@ -3,17 +3,24 @@
 import torch
 from contract import Case
 
+from sciml.builders import complete_graph, residue_pairs
+from sciml.builders.complexes import BONDS
 from sciml.builders.residue import SECONDARY, TYPES
 from sciml.builders.residue.build import SPECS
-from sciml.graph import Graph, batch
-from sciml.models import ResidueNetwork
+from sciml.graph import Graph, Spec, batch
+from sciml.models import ComplexNetwork, ResidueNetwork
+from sciml.models.complex_network import LABELS
 from sciml.nn.residue import (
     GVPConvolution,
     InvariantPointAttention,
+    PairBlock,
+    PairFromNodes,
     PointAttentionBlock,
     RelationalBlock,
     RelationalConvolution,
     ResidueInputs,
+    TriangleAttention,
+    TriangleMultiplication,
 )
 
 
@@ -61,9 +68,36 @@ def _residues(n, draw, random, reach):
     return Graph.create(torch.stack([sender, receiver]), nodes, edges, specs=specs)
 
 
+def complexes(*sizes, seed=0):
+    """Graphs of random pocket residues and ligand atoms, with the fields of `complex_graph`."""
+    random = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
+    labels = lambda count, n: torch.randint(count, (n,), generator=random)
+    graphs = []
+    for n in sizes:
+        kind = (torch.arange(n) >= n // 2).long() * 2
+        edge_index = (torch.rand(n, n, generator=random) < 0.6).triu(1)
+        sender, receiver = (edge_index | edge_index.T).nonzero().T
+        across = kind[sender] != kind[receiver]
+        bond = torch.where(across, len(BONDS) - 1, labels(len(BONDS), len(across)))
+        covalent = bond < len(BONDS) - 1
+        edges = {
+            "kind": torch.stack([covalent, ~across & (kind[sender] == 0), ~across, across], dim=1),
+            "bond": bond,
+            "distance": 3 + draw(len(across)).abs(),
+            "same_chain": ~across,
+            "separation": torch.where(across, 0, receiver - sender),
+        }
+        nodes = {"pos": 3 * draw(n, 3), "kind": kind}
+        nodes |= {name: labels(count, n) for name, count in LABELS.items()}
+        graphs.append(Graph.create(torch.stack([sender, receiver]), nodes, edges))
+    return batch(graphs)
+
+
 EVERYTHING = ("place", "type", "frame", "cb", "torsion", "secondary", "exposure")
-RESIDUES = residues(7, 5)
-SMALL = {"channels": 8, "vectors": 3, "edge_channels": 5}
+RESIDUES = residues(6, 4)
+NARROW = {"channels": 8, "edge_channels": 5}
+SMALL = NARROW | {"vectors": 3}
 
 
 def features(**options):
@@ -74,8 +108,31 @@ def features(**options):
 
 
 def network(kind, **options):
-    heads = {"heads": {"exposure": 1, "secondary": 3}, "graph_heads": {"stability": 1}}
-    return lambda: ResidueNetwork(**heads | {"kind": kind, "layers": 2} | SMALL | options)
+    """Small, since derivatives are taken twice by every parameter."""
+    return lambda: ResidueNetwork(**{"kind": kind, "layers": 1, "heads": {"site": 1}} | SMALL | options)
+
+
+def pairs(*sizes):
+    """Complete graphs of different sizes with features of pairs."""
+    random = torch.Generator().manual_seed(2)
+    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
+    graph = complete_graph([draw(n, 6) for n in sizes])
+    return graph.with_edges({"e": Spec("5x0e")}, e=draw(graph.num_edges, 5))
+
+
+PAIRS = pairs(4, 2, 3)
+
+
+def labelled():
+    """Features, with edges of one kind each."""
+    graph = features().without("edges", "relation")
+    return graph.with_edges({"relation": Spec(classes=3)}, relation=torch.arange(graph.num_edges) % 3)
+
+
+def kinds():
+    """Features, with kinds of nodes."""
+    graph = features()
+    return graph.with_nodes({"kind": Spec(classes=2)}, kind=torch.arange(graph.num_nodes) % 2)
 
 
 CASES = [
@@ -103,15 +160,44 @@ CASES = [
         lambda: RelationalConvolution(6, relations=5, bases=2, edge_channels=5),
         features(),
     ),
+    Case(
+        "relational convolution, labels",
+        lambda: RelationalConvolution(6, relations=3, bases=2, edge_channels=5),
+        labelled(),
+    ),
+    Case(
+        "relational convolution, kinds of nodes",
+        lambda: RelationalConvolution(6, relations=5, node_kinds=2),
+        kinds(),
+    ),
+    Case(
+        "complex network",
+        lambda: ComplexNetwork({"affinity": 1}, heads={"site": 2}, layers=1, bases=3, **NARROW),
+        complexes(6, 4),
+    ),
     Case("relational block", lambda: RelationalBlock(6, 5, 5), features()),
+    Case("triangle multiplication, incoming", lambda: TriangleMultiplication(5, 3, "incoming"), PAIRS),
+    Case("triangle multiplication", lambda: TriangleMultiplication(5), PAIRS),
+    Case("triangle attention", lambda: TriangleAttention(5, 2, 3), PAIRS),
+    Case("triangle attention, incoming", lambda: TriangleAttention(5, 2, 3, "incoming"), PAIRS),
+    Case("pairs from nodes", lambda: PairFromNodes(6, 5), features()),
+    Case("pair block", lambda: PairBlock(6, 5, hidden=3, heads=2, width=2), PAIRS),
     Case("residue network, GVP", network("gvp", vector_heads=("shift",)), RESIDUES),
-    Case("residue network, CA trace", network("gvp", inputs=("place",)), RESIDUES),
     Case(
         "residue network, GVP, reflections",
         network("gvp", inputs=EVERYTHING, reflections=True, edge_heads={"contact": 1}),
         RESIDUES,
     ),
     Case("residue network, IPA", network("ipa", vector_heads=("shift",)), RESIDUES),
-    Case("residue network, relational", network("relational", edge_heads={"contact": 2}), RESIDUES),
+    Case(
+        "residue network, pairs",
+        network("relational", heads={}, pair_blocks=1, edge_heads={"contact": 1}),
+        residue_pairs(residues(4, 3)),
+    ),
+    Case(
+        "residue network, relational",
+        network("relational", edge_heads={"contact": 2}, graph_heads={"stability": 2}),
+        RESIDUES,
+    ),
     Case("residue network, relational, trace", network("relational", inputs=("place", "type")), RESIDUES),
 ]

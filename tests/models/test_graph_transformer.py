@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from sciml.builders import all_pairs, complete_graph, sequence_graph, with_modes, with_walks
+from sciml.builders import all_pairs, complete_graph, sequence_graph, with_walks
 from sciml.graph import Graph, batch
 from sciml.models import GraphTransformer
 from sciml.models.graph_transformer import ENCODINGS
+from sciml.nn import with_modes
 from sciml.symmetry import check
 
 

@@ -6,7 +6,7 @@ import networkx as nx
 import pytest
 import torch
 
-from sciml.builders import all_pairs, complete_graph, grid_graph, sequence_graph, with_modes
+from sciml.builders import all_pairs, complete_graph, grid_graph, sequence_graph
 from sciml.graph import Graph
 from sciml.nn import (
     DistanceBias,
@@ -20,6 +20,7 @@ from sciml.nn import (
     Rotary,
     SinusoidalEncoding,
     SpectralBias,
+    with_modes,
 )
 from sciml.nn.radial import envelope, gaussians
 
@@ -172,23 +173,25 @@ SIMPLE, RING = nx.lollipop_graph(3, 3), nx.cycle_graph(6)  # the lollipop has on
 
 def turned(graph, angle):
     """The same graph with another basis of the eigenspace of modes 1 and 2."""
-    modes = graph.nodes["modes"].clone()
+    modes = graph.nodes["lowest_modes"].clone()
     rotation = torch.tensor(
         [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
     ).double()
     modes[:, 1:3] = modes[:, 1:3] @ rotation
-    return graph.with_nodes(modes=modes)
+    return graph.with_nodes(lowest_modes=modes)
 
 
-@pytest.mark.parametrize("modes", ["modes", "mode_sizes"])
+@pytest.mark.parametrize("modes", ["lowest_modes", "mode_sizes"])
 def test_signs_of_eigenvectors_mean_nothing(modes):
     graph = with_modes(network(nx.path_graph(5)), 4)
-    flipped = graph.with_nodes(modes=graph.nodes["modes"] * torch.tensor([1, -1, -1, 1]))
+    flipped = graph.with_nodes(lowest_modes=graph.nodes["lowest_modes"] * torch.tensor([1, -1, -1, 1]))
     node = double(lambda: LaplacianEncoding(4, modes=modes))
     score = double(lambda: MultiHeadAttention(4, 2, biases=[SpectralBias(2)]))
     for layer in (node, score):
         torch.testing.assert_close(layer(flipped).nodes["x"], layer(graph).nodes["x"])
-    uneven = graph.with_nodes(modes=2 * graph.nodes["modes"], mode_sizes=2 * graph.nodes["mode_sizes"])
+    uneven = graph.with_nodes(
+        lowest_modes=2 * graph.nodes["lowest_modes"], mode_sizes=2 * graph.nodes["mode_sizes"]
+    )
     for layer in (node, score):
         assert (layer(uneven).nodes["x"] - layer(graph).nodes["x"]).abs().max() > 1e-4
 
@@ -201,7 +204,7 @@ def test_bases_of_degenerate_eigenspaces_mean_nothing():
         double(lambda: MultiHeadAttention(4, 2, biases=[SpectralBias(2)])),
     ):
         torch.testing.assert_close(layer(other).nodes["x"], layer(graph).nodes["x"])
-    raw = double(lambda: LaplacianEncoding(4, modes="modes"))  # as its docstring warns
+    raw = double(lambda: LaplacianEncoding(4, modes="lowest_modes"))  # as its docstring warns
     assert (raw(other).nodes["x"] - raw(graph).nodes["x"]).abs().max() > 1e-4
 
 

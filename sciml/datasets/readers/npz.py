@@ -92,23 +92,28 @@ def write_npz(path: str | Path, trajectories: Trajectories) -> None:
 
 def _arrays(path: Path, ignore: Collection[str]) -> dict[str, np.ndarray]:
     """Read the arrays, by their first names."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, array in read_arrays(path, ignore).items():
+        known = SYNONYMS.get(name, name)
+        if known in arrays:
+            raise ValueError(f"{path}: two arrays stand for {known!r}; leave one out with ignore=[...]")
+        arrays[known] = array
+    return arrays
+
+
+def read_arrays(path: Path, ignore: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """Read all arrays of a file by their names, without pickles.
+
+    Raises:
+        ValueError: it is no .npz, damaged, or holds Python objects.
+    """
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: not a whole .npz file; write one with np.savez")
-    arrays: dict[str, np.ndarray] = {}
     try:
         with np.load(path, allow_pickle=False) as file:
-            for name in file.files:
-                if name in ignore:
-                    continue
-                known = SYNONYMS.get(name, name)
-                if known in arrays:
-                    raise ValueError(
-                        f"{path}: two arrays stand for {known!r}; leave one out with ignore=[...]"
-                    )
-                arrays[known] = _array(file, name, path)
+            return {name: _array(file, name, path) for name in file.files if name not in ignore}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise ValueError(f"{path}: a damaged .npz file ({error})") from error
-    return arrays
 
 
 def _array(file: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:

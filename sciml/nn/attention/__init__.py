@@ -3,7 +3,7 @@
 from sciml.nn.attention.as_convolution import ConvolutionByAttention, as_attention
 from sciml.nn.attention.block import TransformerBlock
 from sciml.nn.attention.equivariant import EquivariantAttention
-from sciml.nn.attention.inclusions import AttentionByMessages, GraphConvolutionByMessages
+from sciml.nn.attention.inclusions import AttentionByMessages
 from sciml.nn.attention.multihead import MultiHeadAttention
 from sciml.nn.attention.node_encodings import (
     LaplacianEncoding,
@@ -29,7 +29,6 @@ __all__ = [
     "DistanceBias",
     "EdgeBias",
     "EquivariantAttention",
-    "GraphConvolutionByMessages",
     "LabelBias",
     "LaplacianEncoding",
     "LearnedEncoding",

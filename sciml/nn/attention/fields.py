@@ -16,9 +16,9 @@ _HOW = {
     "offset": "build with grid_graph and a kernel",
     "hops": "apply sciml.builders.all_pairs to the graph",
     "walks": "apply sciml.builders.with_walks to the graph",
-    "modes": "apply sciml.builders.with_modes to the graph",
-    "mode_sizes": "apply sciml.builders.with_modes to the graph",
-    "eigenvalues": "apply sciml.builders.with_modes to the graph",
+    "lowest_modes": "apply sciml.nn.with_modes to the graph",
+    "mode_sizes": "apply sciml.nn.with_modes to the graph",
+    "lowest_eigenvalues": "apply sciml.nn.with_modes to the graph",
 }
 
 

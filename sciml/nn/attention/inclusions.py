@@ -1,72 +1,15 @@
-"""Two more inclusions, as layers: graph convolution and attention are sums of messages.
-
-Both are written with the plainest engine there is, messages and their sum, and nothing that is learned in
-between; tests hold them equal to the matrix product and to `MultiHeadAttention`.
-"""
+"""Attention as a sum of messages: a test holds it to `MultiHeadAttention`."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from sciml.graph import Graph, Spec
+from sciml.graph import Graph
 from sciml.nn.about import About
-from sciml.nn.attention.fields import check_one_set, read
 from sciml.nn.attention.multihead import MultiHeadAttention
 from sciml.nn.message_passing import Edges, MessagePassing
-from sciml.symmetry import Symmetry
-
-
-class GraphConvolutionByMessages(MessagePassing):
-    """Graph convolution ⊂ message passing: D^-½ (A + I) D^-½ X W is a sum of messages W x_j / √(d_i d_j).
-
-    The degree d counts the edges that a node receives, and itself.
-
-    Args:
-        in_channels, out_channels: of the field.
-        field: of nodes, which is read and replaced.
-
-    Kipf & Welling 2017, arXiv 1609.02907, equation 8.
-    """
-
-    about = About(
-        domain="any graph with one node set",
-        content="x_j",
-        geometry="degrees of both ends",
-        equation=r"x_i' = W x_i / d_i + \sum_j W x_j / \sqrt{d_i d_j}",
-        cost="nodes · in · out + edges · out",
-        source="Kipf & Welling 2017, arXiv 1609.02907, eq. 8",
-    )
-    symmetry = Symmetry(("S",))
-
-    def __init__(self, in_channels: int, out_channels: int, field: str = "x") -> None:
-        super().__init__()
-        self.field = field
-        self.linear = nn.Linear(in_channels, out_channels, bias=False)
-
-    def content(self, graph: Graph) -> Float[Tensor, "nodes out"]:
-        """Return W x / √d at nodes."""
-        check_one_set(graph, type(self).__name__)
-        x = read(graph, "nodes", self.field, type(self).__name__, self.linear.in_features)
-        return self.linear(x) * self.scale(graph, x)
-
-    def scale(self, graph: Graph, like: Tensor) -> Float[Tensor, "nodes 1"]:
-        """Return 1 / √d."""
-        received = like.new_zeros(graph.num_nodes).index_add(
-            0, graph.receiver, like.new_ones(graph.num_edges)
-        )
-        return (1 + received).rsqrt()[:, None]
-
-    def message(self, edges: Edges) -> Float[Tensor, "edges out"]:
-        """Return W x_j / √d_j."""
-        return self.content(edges.graph).index_select(0, edges.graph.sender)
-
-    def update(self, graph: Graph, aggregated: Float[Tensor, "nodes out"]) -> Graph:
-        """Add the node's own term, and divide by √d_i."""
-        own = self.content(graph)
-        x = (own + aggregated) * self.scale(graph, own)
-        return graph.with_nodes({self.field: Spec(f"{x.shape[1]}x0e")}, **{self.field: x})
 
 
 class AttentionByMessages(MessagePassing):

@@ -178,9 +178,9 @@ class LaplacianEncoding(NodeEncoding):
 
     φ acts node by node, so that it is told sizes |v_k(i)| but not whether two nodes swing together; that is
     in v_k(i) v_k(j), which `SpectralBias` gives to scores. By default it reads ``mode_sizes``
-    (`sciml.builders.with_modes`), which in a degenerate eigenspace are the same for every choice of basis;
-    with ``modes="modes"`` it reads eigenvectors as they come, and then a degenerate graph gets a code that
-    depends on the basis that the eigensolver happened to find.
+    (`sciml.nn.with_modes`), which in a degenerate eigenspace are the same for every choice of basis;
+    with ``modes="lowest_modes"`` it reads eigenvectors as they come, and then a degenerate graph gets a code
+    that depends on the basis that the eigensolver happened to find.
 
     Args:
         channels: of the field.
@@ -208,7 +208,7 @@ class LaplacianEncoding(NodeEncoding):
     def code(self, graph: Graph) -> Float[Tensor, "nodes channels"]:
         """Return the sum over modes."""
         v = read(graph, "nodes", self.modes, type(self).__name__)
-        eigenvalue = read(graph, "globals", "eigenvalues", type(self).__name__, v.shape[-1])
+        eigenvalue = read(graph, "globals", "lowest_eigenvalues", type(self).__name__, v.shape[-1])
         eigenvalue = eigenvalue[graph.node_graph]  # nodes modes
         both = [self.network(torch.stack([sign * v, eigenvalue], dim=-1)) for sign in (1, -1)]
         return (both[0] + both[1]).sum(1)

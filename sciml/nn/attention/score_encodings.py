@@ -204,7 +204,8 @@ class SpectralBias(ScoreBias):
 
     Signs of eigenvectors cancel, and so does the choice of a basis in a degenerate eigenspace: what is read
     are the projectors on eigenspaces, as in the basis-invariant networks of Lim et al. 2023 (arXiv
-    2202.13013). Needs ``nodes["modes"]`` and ``globals["eigenvalues"]`` (`sciml.builders.with_modes`).
+    2202.13013). Needs ``nodes["lowest_modes"]`` and ``globals["lowest_eigenvalues"]``, as
+    `sciml.nn.with_modes` gives them.
 
     Args:
         heads: of the attention.
@@ -219,8 +220,8 @@ class SpectralBias(ScoreBias):
         """Return the entry of each edge."""
         graph = edges.graph
         check_one_set(graph, type(self).__name__)
-        mode = read(graph, "nodes", "modes", type(self).__name__)
-        eigenvalue = read(graph, "globals", "eigenvalues", type(self).__name__)
+        mode = read(graph, "nodes", "lowest_modes", type(self).__name__)
+        eigenvalue = read(graph, "globals", "lowest_eigenvalues", type(self).__name__)
         gain = self.function(eigenvalue[..., None])  # graphs modes heads
         left = mode[..., None] * gain[graph.node_graph]  # nodes modes heads
         return torch.einsum(

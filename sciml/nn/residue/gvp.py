@@ -11,6 +11,7 @@ from sciml.nn.about import About
 from sciml.nn.message_passing import Edges, MessagePassing
 from sciml.nn.residue.fields import read
 from sciml.nn.residue.perceptron import (
+    LEAST,
     GeometricVectorPerceptron,
     Mixing,
     Scalars,
@@ -29,8 +30,8 @@ class GVPConvolution(MessagePassing):
         m_ij = GVP(x_i, x_j, e_ij; V_i, V_j, r̂_ij)
         (x, V)_i ← norm((x, V)_i + mean_j m_ij)        (x, V)_i ← norm((x, V)_i + GVP((x, V)_i))
 
-    Jing et al. 2021, arXiv 2009.01411, equations 3 and 4. Scalars and vectors are invariant and equivariant
-    under rotations; with ``reflections=False`` a mirror image gives other scalars, see
+    Jing et al. 2021, arXiv 2009.01411, graph propagation layers. Scalars and vectors are invariant and
+    equivariant under rotations; with ``reflections=False`` a mirror image gives other scalars, see
     `GeometricVectorPerceptron`. On the fast path the first linear maps are applied at nodes instead of edges.
 
     Args:
@@ -51,7 +52,7 @@ class GVPConvolution(MessagePassing):
         equation=r"(x, V)_i' = \operatorname{mean}_j \mathrm{GVP}(x_i, x_j, e_{ij};\, V_i, V_j, \hat r_{ij})",
         cost="(edges · depth + nodes) · (channels² + vectors²)",
         fused="first linear maps at nodes instead of edges",
-        source="Jing et al. 2021, arXiv 2009.01411, eq. 3 and 4",
+        source="Jing et al. 2021, arXiv 2009.01411, graph propagation layers",
     )
     reduction = "mean"
 
@@ -69,7 +70,7 @@ class GVPConvolution(MessagePassing):
         if depth < 1:
             raise ValueError(f"depth={depth}: the perceptron on edges needs one layer or more.")
         self.channels, self.vectors, self.edge_channels = channels, vectors, edge_channels
-        hidden = max(2, vectors)
+        hidden = max(LEAST, vectors)
         linear = lambda scalars, arrows: ScalarVectorLinear(scalars, arrows, channels, hidden)
         self.receiver, self.sender = linear(channels, vectors), linear(channels, vectors)
         self.edge = linear(edge_channels, 1)

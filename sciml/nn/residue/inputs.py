@@ -30,7 +30,7 @@ READS: dict[str, tuple[tuple[Place, str], ...]] = {
 """The fields of a residue graph that each input reads; ``pos`` and ``kind`` are always inputs."""
 
 REACH = 32  # places along the chain that are told apart; AlphaFold 2, supplement, algorithm 4
-OTHER_CHAIN = 2 * REACH + 1  # class of edges between chains
+PLACES = 2 * REACH + 2  # classes of edges: places along the chain, and one for edges between chains
 KINDS = ("contact", "nearest", "forward", "backward", "across")
 """Kinds of edges for relational layers: the sequence has a direction, and chains are told apart."""
 
@@ -41,7 +41,8 @@ class ResidueInputs(nn.Module):
     ``x`` (nodes, channels) holds learned vectors of labels and maps of numbers; ``v`` (nodes, vectors, 3)
     maps of arrows (axes of the frame, Cβ), zero where there are none. ``e`` (edges, edge_channels) is a map
     of the distance of ``pos``, the edge's kinds, places along the chain, and directions in the frames of both
-    ends. ``relation`` (edges, 5) are `KINDS`. All that comes of positions and frames has their derivatives.
+    ends, normalized. ``relation`` (edges, 5) are `KINDS`. All that comes of positions and frames has their
+    derivatives.
 
     A residue without a frame (or torsion) has zeros there, and a flag that says so.
 
@@ -95,7 +96,8 @@ class ResidueInputs(nn.Module):
         self.arrows = nn.Linear(arrows, vectors, bias=False) if arrows else None
         local = (2 * axes + axes**2) * has("frame")
         self.edge = nn.Linear(distances + 3 + local, edge_channels)
-        self.places = nn.Embedding(OTHER_CHAIN + 1, edge_channels) if has("place") else None
+        self.norm = nn.LayerNorm(edge_channels)
+        self.places = nn.Embedding(PLACES, edge_channels) if has("place") else None
         mirror = has("frame") or has("torsion")
         self.symmetry = Symmetry(("S", "T", "SO" if mirror and not reflections else "O"))
 
@@ -169,11 +171,9 @@ class ResidueInputs(nn.Module):
             toward = direction(vector)[..., None]
             columns += [(own @ toward)[..., 0], (other @ toward)[..., 0], (own @ other.mT).flatten(1)]
         e = self.edge(torch.cat(columns, dim=1))
-        return e if self.places is None else e + self.places(self._place(graph))
-
-    def _place(self, graph: Graph) -> Int[Tensor, "edges"]:
-        steps = graph.edges["separation"].clamp(-REACH, REACH) + REACH
-        return torch.where(graph.edges["same_chain"], steps, OTHER_CHAIN)
+        if self.places is not None:
+            e = e + self.places(place_classes(graph.edges["separation"], graph.edges["same_chain"]))
+        return self.norm(e)
 
     def _relations(self, graph: Graph) -> Bool[Tensor, "edges relations"]:
         contact, nearest, sequence = graph.edges["kind"].bool().unbind(1)
@@ -182,6 +182,13 @@ class ResidueInputs(nn.Module):
             forward = graph.edges["separation"] > 0
             parts[2:] = [sequence & forward, sequence & ~forward, ~graph.edges["same_chain"]]
         return torch.stack(parts, dim=1)
+
+
+def place_classes(
+    separation: Int[Tensor, "edges"], same_chain: Bool[Tensor, "edges"]
+) -> Int[Tensor, "edges"]:
+    """Return one of `PLACES` classes for each edge."""
+    return torch.where(same_chain, separation.clamp(-REACH, REACH) + REACH, PLACES - 1)
 
 
 def check_inputs(inputs: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+LEAST = 3  # hidden vectors: as many as have a handedness
 SOFT = 1e-3  # lengths are √(|v|² + SOFT²), smooth at zero: missing vectors are zero, and forces derive twice
 
 Scalars = Float[Tensor, "rows scalars"]
@@ -24,6 +25,12 @@ def length(vectors: Float[Tensor, "... 3 channels"]) -> Float[Tensor, "... chann
 def direction(vectors: Float[Tensor, "edges 3"]) -> Float[Tensor, "edges 3"]:
     """Return v / √(|v|² + 10⁻⁶): a unit vector, and zero where there is none."""
     return vectors / length(vectors[..., None])
+
+
+def cross(a: Vectors, b: Vectors) -> Vectors:
+    """Return a × b, by components: torch's own is slower where space is not the last axis."""
+    (x, y, z), (u, v, w) = a.unbind(-2), b.unbind(-2)
+    return torch.stack([y * w - z * v, z * u - x * w, x * v - y * u], dim=-2)
 
 
 class ScalarVectorLinear(nn.Module):
@@ -45,9 +52,8 @@ class GeometricVectorPerceptron(nn.Module):
         V_h = W_h V        s' = σ(W_s s + W_n |V_h| + b)        V' = sigmoid(W_g s' + b_g) ⊙ W_μ V_h
 
     Jing et al. 2021, arXiv 2009.01411, algorithm 1, with the vector gate of arXiv 2106.03843. Where mirror
-    images are to be told apart, V_h + W_c (V_h × V_h') stands in place of V_h, with V_h' the same channels in
-    another order: cross products do not turn round in a mirror, so that the lengths of these sums, by
-    a · (b × c), tell left from right.
+    images are to be told apart, each channel of V_h is joined by the cross product of two others, a + b × c:
+    these do not turn round in a mirror, so that the length of the sum, by a · (b × c), tells left from right.
 
     Args:
         scalars, vectors: channels of the inputs.
@@ -67,7 +73,7 @@ class GeometricVectorPerceptron(nn.Module):
         activation: bool = True,
     ) -> None:
         super().__init__()
-        hidden = max(vectors, out_vectors, 2)
+        hidden = max(vectors, out_vectors, LEAST)
         self.first = ScalarVectorLinear(scalars, vectors, out_scalars, hidden)
         self.rest = Mixing(out_scalars, hidden, out_vectors, reflections=reflections, activation=activation)
 
@@ -83,7 +89,7 @@ class Mixing(nn.Module):
         self, scalars: int, hidden: int, vectors: int, *, reflections: bool, activation: bool = True
     ) -> None:
         super().__init__()
-        self.products = None if reflections else nn.Linear(hidden, hidden, bias=False)
+        self.reflections = reflections
         self.lengths = nn.Linear(hidden, scalars, bias=False)
         self.vectors = nn.Linear(hidden, vectors, bias=False)
         self.gate = nn.Linear(scalars, vectors)
@@ -91,8 +97,8 @@ class Mixing(nn.Module):
 
     def forward(self, scalars: Scalars, hidden: Vectors) -> tuple[Scalars, Vectors]:
         """Return s' and V' of W_s s + b and of V_h."""
-        if self.products is not None:
-            hidden = hidden + self.products(torch.linalg.cross(hidden, hidden.roll(1, -1), dim=-2))
+        if not self.reflections:
+            hidden = hidden + cross(hidden.roll(1, -1), hidden.roll(2, -1))
         scalars = self.activation(scalars + self.lengths(length(hidden)))
         return scalars, torch.sigmoid(self.gate(scalars))[:, None] * self.vectors(hidden)
 

@@ -31,7 +31,7 @@ class InvariantPointAttention(MessagePassing):
     supplement, algorithm 22; along the edges of any graph, all pairs or contacts.
 
     A residue without a frame (a zero one) stands as a point: all its points are at its ``pos``, and it sees
-    how far away it is called from, but no direction.
+    how far away the points of others are, but not in which direction.
 
     Args:
         channels: of ``x`` (nodes, channels), read and replaced. Also read: ``pos`` (nodes, 3) and ``frame``
@@ -138,8 +138,10 @@ class InvariantPointAttention(MessagePassing):
         """Tell the points in the receiver's frame, and join all."""
         sizes = (self.edge_channels, self.width, 3 * self.value_points)
         pair, value, points = aggregated.split(sizes, dim=-1)
-        points = points.flatten(1).unflatten(1, (-1, 3)) @ self.axes(graph).mT  # nodes heads*value_points 3
-        parts = [pair.flatten(1), value.flatten(1), points.flatten(1), length(points.mT)]
+        points = points.flatten(1).unflatten(1, (-1, 3))  # nodes heads*value_points 3
+        seen = points @ self.axes(graph).mT
+        # lengths of the points in space: the same as seen, and known to residues without a frame as well
+        parts = [pair.flatten(1), value.flatten(1), seen.flatten(1), length(points.mT)]
         x = self.output(torch.cat(parts, dim=-1))
         return graph.with_nodes({"x": Spec(f"{self.channels}x0e")}, x=x)
 
@@ -161,7 +163,7 @@ class PointAttentionBlock(nn.Module):
             r"x \leftarrow \mathrm{norm}(x + \mathrm{MLP}(x))"
         ),
         cost="invariant point attention + nodes · channels²",
-        source="Jumper et al. 2021, doi 10.1038/s41586-021-03819-2, supplement, algorithm 20, lines 6 to 9",
+        source="Jumper et al. 2021, doi 10.1038/s41586-021-03819-2, supplement, algorithm 20",
     )
     symmetry = Symmetry(("S", "T", "SO"))
 

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.message_passing import Edges, MessagePassing, segment_reduce
 from sciml.nn.residue.fields import read
+from sciml.nn.residue.typed import TypedLinear
 from sciml.symmetry import Symmetry
 
 
 class RelationalConvolution(MessagePassing):
     """x_i' = W_0 x_i + b + Σ_r 1/c_ir Σ_j W_r (x_j + W_e e_ij), over the c_ir edges of kind r to node i.
 
-    Schlichtkrull et al. 2017, arXiv 1703.06103, equation 2, with its basis decomposition, equation 3,
+    Schlichtkrull et al. 2017, arXiv 1703.06103, with its basis decomposition,
     W_r = Σ_b a_rb V_b; edges may be of several kinds at once and then count in each. Features of edges, where
     there are any, are added to those of their senders, as in GearNet (Zhang et al. 2022, arXiv 2203.06125).
-    An edge of no kind carries nothing. On the fast path the bases are applied to sums at nodes instead of
-    edges.
+    An edge of no kind carries nothing. On the fast path matrices are applied to sums at nodes, not at edges.
 
     Args:
         channels, out_channels: of ``x`` at nodes; the same if ``out_channels`` is None.
         relations: number of kinds.
         bases: number of V_b; one matrix of its own for each relation if None.
         edge_channels: of ``e``; 0 where edges have no features.
+        node_kinds: number of kinds of nodes (labels in ``kind``) that have W_0 and b of their own; 0 for one
+            W_0 for all.
         relation: edge field of kinds: labels (edges,), or (edges, relations), true (or 1) where it is of it.
         field: the node field that is read and replaced.
 
@@ -43,8 +47,8 @@ class RelationalConvolution(MessagePassing):
             r"W_r = \sum_b a_{rb} V_b"
         ),
         cost="edges · bases · channels · out",
-        fused="bases applied to sums at nodes instead of edges",
-        source="Schlichtkrull et al. 2017, arXiv 1703.06103, eq. 2 and 3",
+        fused="matrices applied to sums at nodes instead of edges",
+        source="Schlichtkrull et al. 2017, arXiv 1703.06103",
     )
     symmetry = Symmetry(("S",))
 
@@ -56,6 +60,7 @@ class RelationalConvolution(MessagePassing):
         relations: int,
         bases: int | None = None,
         edge_channels: int = 0,
+        node_kinds: int = 0,
         relation: str = "relation",
         field: str = "x",
     ) -> None:
@@ -73,7 +78,9 @@ class RelationalConvolution(MessagePassing):
             self.register_buffer("mixture", torch.eye(relations), persistent=False)
         else:
             self.mixture = nn.Parameter(torch.randn(relations, bases) / bases**0.5)
-        self.own = nn.Linear(channels, self.out_channels)
+        self.own: nn.Linear | TypedLinear = nn.Linear(channels, self.out_channels)
+        if node_kinds:
+            self.own = TypedLinear(channels, self.out_channels, node_kinds)
         self.edge = nn.Linear(edge_channels, channels, bias=False) if edge_channels else None
 
     def weights(self) -> Float[Tensor, "relations channels out"]:
@@ -88,17 +95,20 @@ class RelationalConvolution(MessagePassing):
 
     def _kinds(self, graph: Graph) -> Float[Tensor, "edges relations"]:
         value = graph.edges.get(self.relation)
-        if value is not None and value.ndim == 1 and not value.is_floating_point():
-            known = graph.spec("edges", self.relation).classes
-            if known not in (None, self.relations):
-                raise ValueError(
-                    f"RelationalConvolution has {self.relations} relations; edges.{self.relation} counts "
-                    f"{known} classes."
-                )
+        if value is not None and value.ndim == 1:
             labels = torch.arange(self.relations, device=graph.device)
-            return (value[:, None] == labels).to(self.own.weight.dtype)
+            return (self._labels(graph)[:, None] == labels).to(self.bases.dtype)
         kinds = read(graph, "edges", self.relation, "RelationalConvolution", self.relations)
-        return kinds.to(self.own.weight.dtype)
+        return kinds.to(self.bases.dtype)
+
+    def _labels(self, graph: Graph) -> Int[Tensor, "edges"]:
+        label, known = graph.edges[self.relation], graph.spec("edges", self.relation).classes
+        if label.is_floating_point() or known not in (None, self.relations):
+            found = f"counts {known} classes" if known is not None else f"holds {label.dtype}"
+            raise ValueError(
+                f"RelationalConvolution has {self.relations} relations; edges.{self.relation} {found}."
+            )
+        return label
 
     def _sent(self, graph: Graph) -> Float[Tensor, "edges channels"]:
         x = read(graph, "nodes", self.field, "RelationalConvolution", self.channels)
@@ -114,14 +124,25 @@ class RelationalConvolution(MessagePassing):
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes out"]) -> Graph:
         """Add what is the node's own."""
-        x = self.own(graph.nodes[self.field]) + aggregated
+        kind = (graph.nodes["kind"],) if isinstance(self.own, TypedLinear) else ()
+        x = self.own(graph.nodes[self.field], *kind) + aggregated
         return graph.with_nodes({self.field: Spec(f"{self.out_channels}x0e")}, **{self.field: x})
 
     def fused_forward(self, graph: Graph) -> Graph:
-        """Sum what is sent for each basis, then apply the bases."""
+        """Sum what is sent for each relation or basis, then apply their matrices."""
+        if graph.edges[self.relation].ndim == 1:
+            return self._by_label(graph)
         sent = self.coefficients(graph)[:, :, None] * self._sent(graph)[:, None]  # edges bases channels
         summed = segment_reduce(sent.flatten(1), graph.receiver, graph.num_nodes)
         return self.update(graph, summed @ self.bases.flatten(0, 1))
+
+    def _by_label(self, graph: Graph) -> Graph:
+        """Where an edge is of one kind, one sum serves all: its row is the receiver and the kind."""
+        row = graph.receiver * self.relations + self._labels(graph)
+        total = graph.num_nodes * self.relations
+        mean = segment_reduce(self._sent(graph), row, total, "mean")
+        each = mean.view(graph.num_nodes, self.relations * self.channels)
+        return self.update(graph, each @ self.weights().flatten(0, 1))
 
 
 class RelationalBlock(nn.Module):
@@ -147,13 +168,13 @@ class RelationalBlock(nn.Module):
         relations: int = 5,
         edge_channels: int = 0,
         *,
-        bases: int | None = None,
         dropout: float = 0.0,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.channels = channels
         self.convolution = RelationalConvolution(
-            channels, relations=relations, bases=bases, edge_channels=edge_channels
+            channels, relations=relations, edge_channels=edge_channels, **options
         )
         self.norm, self.dropout = nn.LayerNorm(channels), nn.Dropout(dropout)
 

@@ -7,6 +7,7 @@ from sciml.nn.spectral.filters import SpectralFilter
 from sciml.nn.spectral.kernels import function_of_laplacian, heat_kernel, wave_kernel
 from sciml.nn.spectral.krylov import lanczos_function, largest_eigenvalue
 from sciml.nn.spectral.laplacians import Laplacian, LaplacianMatrix, laplacian
+from sciml.nn.spectral.lowest import with_modes
 from sciml.nn.spectral.responses import Heat, NetworkResponse, SplineResponse, Wave, WaveImpulse
 from sciml.nn.spectral.scattering import DiffusionScattering, diffusion_wavelets, scattering_features
 from sciml.nn.spectral.spectrum import GraphFourier, InverseGraphFourier, with_spectrum
@@ -40,5 +41,6 @@ __all__ = [
     "largest_eigenvalue",
     "scattering_features",
     "wave_kernel",
+    "with_modes",
     "with_spectrum",
 ]

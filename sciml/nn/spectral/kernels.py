@@ -16,7 +16,7 @@ from sciml.nn.spectral.responses import Heat, Response, Wave, WaveImpulse
 from sciml.nn.spectral.spectrum import with_spectrum
 
 Method = Literal["auto", "exact", "chebyshev"]
-SMALL = 256  # nodes up to which an eigenbasis costs less than a second for a hundred graphs
+SMALL = 256  # nodes up to which a hundred eigenbases cost about a second
 
 
 def function_of_laplacian(
