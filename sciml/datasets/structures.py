@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
@@ -14,13 +15,14 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from sciml.builders import residue
 from sciml.builders.residue import find_structures, residue_graphs, sequences
 from sciml.datasets.homology import families
 from sciml.graph import Graph, batch
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1  # of the cache; count up where graphs change their meaning
+_FORMAT = 1  # of the cache
 
 
 @dataclass(frozen=True)
@@ -167,10 +169,17 @@ def _chains(graph: Graph) -> dict[str, str]:
 
 
 def _key(files: Sequence[Path], names: Sequence[str], options: Mapping[str, Any]) -> str:
-    """Name of what is built: of these files, as they are now, under these options."""
+    """Name of what is built: of these files, as they are now, by this code, under these options."""
     stamps = [(name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file, name in zip(files, names)]
-    text = repr((_FORMAT, stamps, sorted(options.items())))
+    text = repr((_FORMAT, _builder(), stamps, sorted(options.items())))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@functools.cache
+def _builder() -> str:
+    """Fingerprint of the code that builds graphs: another version may build others."""
+    sources = sorted(Path(residue.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
 def _save(path: Path, built: Built) -> None:

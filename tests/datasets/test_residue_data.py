@@ -239,6 +239,13 @@ def test_the_cache_is_used_while_no_file_changes(folder, tmp_path, monkeypatch):
         read_structures(folder, cache=tmp_path, cutoff=7.0)
 
 
+def test_other_code_does_not_read_the_cache(folder, tmp_path, monkeypatch):
+    read_structures(folder, cache=tmp_path)
+    monkeypatch.setattr("sciml.datasets.structures._builder", lambda: "another version")
+    read_structures(folder, cache=tmp_path)
+    assert len(list(tmp_path.glob("residues-*.pt"))) == 2
+
+
 def test_a_damaged_cache_is_built_anew(folder, tmp_path):
     read_structures(folder, cache=tmp_path)
     (file,) = tmp_path.glob("*.pt")
