@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common import main
+from contacts import contacts
 from distill import distill_run
 from fields import distill_field, train_field
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +19,8 @@ def run(config: DictConfig) -> Path:
     """Train, distill, report."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     kind = config.task.get("kind", "dynamics")
+    if kind == "contact_law":  # contacts need no network
+        return contacts(config, run_dir)
     if kind == "field":
         train_field(config, run_dir)
         return distill_field(run_dir)

@@ -1,4 +1,4 @@
-"""Trajectories and fields to try things on: python scripts/simulate.py system=gravity output=FILE.npz."""
+"""Things to try on: python scripts/simulate.py system=gravity output=FILE.npz; or drug_target, FILE.csv."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ import numpy as np
 from common import main
 from omegaconf import DictConfig, OmegaConf
 
-from sciml.datasets import FieldSeries, simulated, write_field, write_npz
+from sciml.datasets import FieldSeries, simulated, write_field, write_npz, write_pairs
+from sciml.datasets.simulated_pairs import simulated_drug_target, simulated_preferences
 from sciml.physics.fields import FIELDS, simulate_field
 from sciml.training.run import RunError
+
+PAIRS = {"drug_target": simulated_drug_target, "preferences": simulated_preferences}
 
 
 def run(config: DictConfig) -> Path:
     """Simulate, spoil by noise if asked, and write."""
     if OmegaConf.is_missing(config, "output"):
-        raise RunError("output is missing: output=FILE.npz")
+        raise RunError("output is missing: output=FILE.npz, or FILE.csv for a table of pairs")
+    if config.system in PAIRS:
+        return write_table(config)
     if config.noise < 0:
         raise ValueError(f"noise={config.noise}: expected 0 or more")
     if config.system in FIELDS:
@@ -51,6 +56,15 @@ def simulate_fields(config: DictConfig) -> Path:
     output = Path(config.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_field(output, data, found.parameters)
+    return output
+
+
+def write_table(config: DictConfig) -> Path:
+    """Simulate a table of pairs and write it."""
+    pairs = PAIRS[config.system](**config[config.system], seed=config.seed)
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_pairs(output, pairs)
     return output
 
 

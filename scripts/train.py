@@ -1,4 +1,4 @@
-"""Train a network: python scripts/train.py experiment=NAME, as orbits or digits_rotated."""
+"""Train a network: python scripts/train.py experiment=NAME, as orbits, digits_rotated or residues."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from pathlib import Path
 import torch
 from classify import classify
 from common import main
+from drug_target import drug_target
 from fields import train_field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
+from recommend import recommend
+from residues import residues
 
 from sciml.datasets import load_trajectories
 from sciml.datasets.trajectories import Trajectories
@@ -32,7 +35,7 @@ def load_data(config: DictConfig) -> DynamicsData:
     else:
         if OmegaConf.is_missing(config.data, "path"):
             raise RunError("data.path is missing: data.path=FILE (.npz, .csv, .extxyz or what ASE reads).")
-        trajectories = load_trajectories(config.data.path, **config.data.options)
+        trajectories = load_trajectories(config.data.path, **(config.data.options or {}))
     if not isinstance(trajectories, Trajectories):
         raise RunError(f"data.source gave {type(trajectories).__name__}; expected Trajectories.")
     log.info("%r", trajectories)
@@ -117,8 +120,18 @@ def _adopt(trial: Path, run_dir: Path) -> None:
 def run(config: DictConfig) -> Path:
     """Train and return the run directory."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    roads = {"dynamics": train, "classification": classify, "field": train_field}
-    roads[config.task.get("kind", "dynamics")](config, run_dir)
+    roads = {
+        "dynamics": train,
+        "classification": classify,
+        "field": train_field,
+        "drug_target": drug_target,
+        "recommend": recommend,
+        "residues": residues,
+    }
+    kind = config.task.get("kind", "dynamics")
+    if kind not in roads:
+        raise RunError(f"A task of kind {kind} trains no network: run scripts/discover.py instead.")
+    roads[kind](config, run_dir)
     return run_dir
 
 

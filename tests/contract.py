@@ -162,10 +162,19 @@ def fused(case):
     for on in (True, False):
         for layer in fused_layers(model):
             layer.fused = on
-        leaves = {n: v.clone().requires_grad_() for n, v in case.graph.nodes.items() if v.is_floating_point()}
-        values = outputs(model, case.graph.with_nodes(None, **leaves))
+        sides = {"nodes": case.graph.nodes, "senders": case.graph.senders or {}}
+        leaves = [
+            (place, name, value.clone().requires_grad_())
+            for place, fields in sides.items()
+            for name, value in fields.items()
+            if value.is_floating_point()
+        ]
+        graph = case.graph
+        for place, name, leaf in leaves:
+            graph = getattr(graph, f"with_{place}")(None, **{name: leaf})
+        values = outputs(model, graph)
         loss = sum(v.square().sum() for v in values.values() if v.requires_grad)
-        targets = [*leaves.values(), *(p for p in model.parameters() if p.requires_grad)]
+        targets = [*(leaf for *_, leaf in leaves), *(p for p in model.parameters() if p.requires_grad)]
         slopes = torch.autograd.grad(loss, targets, allow_unused=True, materialize_grads=True)
         results.append((tuple(values.values()), slopes))
     torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-11)

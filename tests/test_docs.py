@@ -2,6 +2,7 @@
 
 import contextlib
 import doctest
+import importlib.util
 import io
 import math
 import re
@@ -44,6 +45,14 @@ def run(page: str, name: str = "page") -> int:
 def test_page(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(path.read_text(), str(path))
+
+
+def test_the_gallery_is_what_the_layers_say():
+    """Made anew by: python docs/gallery.py."""
+    specification = importlib.util.spec_from_file_location("gallery", ROOT / "docs" / "gallery.py")
+    gallery = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(gallery)
+    assert (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8") == gallery.page()
 
 
 def test_blocks_share_names_and_their_output_is_compared():

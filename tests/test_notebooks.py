@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -56,3 +57,55 @@ def test_gravity_notebook_finds_newtons_law(tmp_path, monkeypatch):
     assert "verdict: law" in text
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 3
     assert (tmp_path / "outputs" / "gravity" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_drug_target_notebook_ranks_drugs_for_new_targets(tmp_path, monkeypatch):
+    """Its model finds more of the best drugs than chance, and beats every baseline."""
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(ROOT / "docs" / "notebooks" / "drug_target.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    text = "".join(o.get("text", "") for o in outputs if o.output_type == "stream")
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] and len(line.split()) == 4]
+    error = {
+        row[0]: float(row[1]) for row in rows if row[0] in ("model", "mean", "drug_target_mean", "kernel")
+    }
+    assert error["model"] == min(error.values())
+    assert len(error) == 4
+    found = int(re.search(r"hold (\d+)% of the best tenth; by chance 20%", text)[1])
+    assert found > 60
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 2
+
+
+def executed(name, folder, monkeypatch):
+    """Run a notebook as a user would; return its outputs and what it prints."""
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(ROOT / "docs" / "notebooks" / f"{name}.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    outputs = [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+    return outputs, "".join(o.get("text", "") for o in outputs if o.output_type == "stream")
+
+
+@pytest.mark.slow
+def test_structure_notebook_beats_the_linear_answer(tmp_path, monkeypatch):
+    """A network that sees a CA trace tells exposure better than local features do, on strange proteins."""
+    outputs, text = executed("structure", tmp_path, monkeypatch)
+    r2 = {name: float(value) for name, value in re.findall(r"(\w+) +r2 (-?[\d.]+)", text)}
+    assert r2["network"] > r2["linear"] > r2["mean"]
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 2
+
+
+@pytest.mark.slow
+def test_contacts_notebook_finds_a_charge(tmp_path, monkeypatch):
+    """Of its hidden properties one is like hydropathy and another like charge."""
+    outputs, text = executed("residue_contacts", tmp_path, monkeypatch)
+    assert "verdict: law" in text
+    rho = {what: float(value) for value, what in re.findall(r"^([\d.]+) \(.*?\)  (.*) \(", text, re.M)}
+    assert max(value for what, value in rho.items() if "charge" in what) > 0.8
+    assert max(value for what, value in rho.items() if "hidden" in what and "hydropathy" in what) > 0.8
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 2

@@ -12,12 +12,13 @@ from sciml.graph import pytree as _pytree  # noqa: F401 - registers Graph
 from sciml.graph.batching import batch, unbatch
 from sciml.graph.container import Graph
 from sciml.graph.fields import CELL, PLACES, POSITION, Place, Spec
-from sciml.graph.layout import Complete, Grid, Layout, window
+from sciml.graph.layout import Chain, Complete, Grid, Layout, window
 
 __all__ = [
     "CELL",
     "PLACES",
     "POSITION",
+    "Chain",
     "Complete",
     "Graph",
     "Grid",

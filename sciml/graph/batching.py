@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sciml.graph.container import Graph
 from sciml.graph.fields import PLACES, Place, check_same_fields
-from sciml.graph.layout import common
+from sciml.graph.layout import alone, common
 
 
 def batch(graphs: Sequence[Graph]) -> Graph:
@@ -75,7 +75,7 @@ def unbatch(graph: Graph) -> list[Graph]:
             node_counts=count(rows["nodes"][i]),
             edge_counts=count(rows["edges"][i]),
             sender_counts=count(rows["senders"][i]) if graph.two_sided else None,
-            layout=graph.layout,
+            layout=alone(graph.layout, rows["nodes"][i], rows["senders"][i]),
             **fields,
         )
 

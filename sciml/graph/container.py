@@ -23,7 +23,7 @@ from sciml.graph.fields import (
     default_specs,
     describe,
 )
-from sciml.graph.layout import Layout
+from sciml.graph.layout import Layout, alone
 
 _PARTS = ("edge_index", *PLACES, "node_counts", "edge_counts", "sender_counts", "specs", "layout")
 _NUMBERING = {"edge_index", "node_counts", "edge_counts", "sender_counts"}  # what a layout promises
@@ -291,9 +291,9 @@ class Graph:
         rows; without a shift the space is open. Differentiable in positions and cell.
         """
         start = self.nodes if self.senders is None else self.senders
-        vectors = self.nodes[name][self.receiver] - start[name][self.sender]
+        vectors = self.nodes[name].index_select(0, self.receiver) - start[name].index_select(0, self.sender)
         if "shift" in self.edges:
-            cell = self.globals["cell"][self.edge_graph]
+            cell = self.globals["cell"].index_select(0, self.edge_graph)
             vectors = vectors + torch.einsum("ei,eij->ej", self.edges["shift"].to(cell.dtype), cell)
         return vectors
 
@@ -359,7 +359,7 @@ class Graph:
             edge_counts=edge_counts,
             senders=senders,
             sender_counts=sender_counts,
-            layout=self.layout,
+            layout=alone(self.layout, len(node), len(sender)) if len(chosen) == 1 else self.layout,
         )
 
     def _chosen(self, ids: int | slice | Sequence[int] | Tensor) -> Int[Tensor, "chosen"]:

@@ -72,15 +72,60 @@ class Grid:
 class Complete:
     """Every node of a graph hears every sender of the same graph (itself too, where the sets are one).
 
+    Edges stand in the order of their receivers, and those of one receiver in the order of their senders,
+    so that values on edges are tables, receivers by senders, one after the other.
+
     Attributes:
-        receivers, senders: the most that any graph of the batch has.
+        receivers, senders: bounds that no graph of the batch exceeds; in graphs that stand alone, numbers.
     """
 
     receivers: int
     senders: int
 
+    def edges(
+        self, receivers: Int[Tensor, "graphs"], senders: Int[Tensor, "graphs"]
+    ) -> tuple[Int[Tensor, "2 edges"], Int[Tensor, "graphs"]]:
+        """Return edge_index and edges per graph, for graphs of these sizes."""
+        number = receivers * senders
+        graph = torch.repeat_interleave(torch.arange(len(number), device=number.device), number)
+        place = torch.arange(len(graph), device=number.device) - (number.cumsum(0) - number)[graph]
+        width = senders[graph]  # each edge's place in the table of its graph
+        sender = (senders.cumsum(0) - senders)[graph] + place % width
+        receiver = (receivers.cumsum(0) - receivers)[graph] + place // width
+        return torch.stack([sender, receiver]), number
 
-Layout = Grid | Complete
+
+@dataclass(frozen=True)
+class Chain:
+    """The nodes of each graph in a row, in order, as many as there are: sequences of differing lengths.
+
+    Attributes:
+        offsets: steps along the row from a receiver to its senders, as in `Grid`; there is nobody beyond the
+            ends. Empty where there are no edges.
+    """
+
+    offsets: tuple[int, ...] = ()
+
+    def edges(
+        self, node_counts: Int[Tensor, "graphs"]
+    ) -> tuple[Int[Tensor, "2 edges"], Int[Tensor, "edges"], Int[Tensor, "graphs"]]:
+        """Return edge_index (sorted by receiver), the label of each edge's offset, and edges per graph.
+
+        How many edges there are depends on the lengths: this asks the device for them.
+        """
+        end = node_counts.cumsum(0)
+        last = torch.repeat_interleave(end, node_counts)[:, None]
+        first = torch.repeat_interleave(end - node_counts, node_counts)[:, None]
+        receiver = torch.arange(len(first), device=node_counts.device)[:, None]
+        sender = receiver + torch.tensor(self.offsets, dtype=torch.long, device=node_counts.device)
+        inside = (sender >= first) & (sender < last)
+        node, label = inside.nonzero().T
+        graph = torch.repeat_interleave(torch.arange(len(end), device=end.device), node_counts)
+        counts = torch.zeros_like(node_counts).index_add(0, graph, inside.sum(1))
+        return torch.stack([sender[inside], node]), label, counts
+
+
+Layout = Grid | Complete | Chain
 
 
 def window(
@@ -99,6 +144,11 @@ def common(layouts: list[Layout | None]) -> Layout | None:
     if all(isinstance(layout, Complete) for layout in layouts):
         return Complete(max(c.receivers for c in layouts), max(c.senders for c in layouts))  # type: ignore[union-attr]
     return first if all(layout == first for layout in layouts) else None
+
+
+def alone(layout: Layout | None, receivers: int, senders: int) -> Layout | None:
+    """Return the layout of one graph of a batch, whose sizes are these."""
+    return Complete(receivers, senders) if isinstance(layout, Complete) else layout
 
 
 @lru_cache(maxsize=64)

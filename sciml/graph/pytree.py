@@ -9,7 +9,7 @@ from torch.utils import _pytree as pytree
 
 from sciml.graph.container import _PARTS, Graph, _restore
 from sciml.graph.fields import Spec
-from sciml.graph.layout import Complete, Grid
+from sciml.graph.layout import Chain, Complete, Grid
 
 _STATIC = ("specs", "layout")  # no tensors
 
@@ -25,4 +25,4 @@ def _unflatten(values: Any, context: Any) -> Graph:
 
 
 pytree.register_pytree_node(Graph, _flatten, _unflatten, serialized_type_name="sciml.graph.Graph")
-torch.serialization.add_safe_globals([_restore, Spec, Grid, Complete])
+torch.serialization.add_safe_globals([_restore, Spec, Grid, Complete, Chain])

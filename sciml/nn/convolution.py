@@ -87,13 +87,31 @@ class GridLayer(MessagePassing):
 
     def padded(self, graph: Graph, fill: float = 0.0) -> Float[Tensor, "graphs channels *padded"]:
         """Return the field as an array that goes on beyond the borders by half a window."""
+        layout, before, after = self._margins(graph)
+        return pad(to_dense(graph.nodes[self.field], layout.shape), before, after, layout.periodic, fill)
+
+    def convolved(
+        self, graph: Graph, weight: Float[Tensor, "out in *kernel"], bias: Float[Tensor, "out"] | None
+    ) -> Float[Tensor, "graphs out *coarse"]:
+        """Return the field convolved by torch's kernel, which pads bounded axes by itself where it can."""
+        layout, before, after = self._margins(graph)
+        even = [0 if closed or b != a else b for b, a, closed in zip(before, after, layout.periodic)]
+        before, after = ([width - e for width, e in zip(widths, even)] for widths in (before, after))
+        x = pad(to_dense(graph.nodes[self.field], layout.shape), before, after, layout.periodic)
+        if self.dim == 1:  # conv1d has no kernel for channels-last
+            x, weight = x[:, :, None], weight[:, :, None]
+            return F.conv2d(x, weight, bias, (1, *self.stride), (0, *even), (1, *self.dilation))[:, :, 0]
+        convolve = F.conv3d if self.dim == 3 else F.conv2d
+        return convolve(x, weight, bias, self.stride, even, self.dilation)
+
+    def _margins(self, graph: Graph) -> tuple[Grid, list[int], list[int]]:
         layout, name = graph.layout, type(self).__name__
         assert isinstance(layout, Grid)
         check_window(layout, self.offsets, name)
         coarse_shape(layout, self.stride, name)
         before = [(k - 1) // 2 * d for k, d in zip(self.kernel, self.dilation)]
         after = [k // 2 * d for k, d in zip(self.kernel, self.dilation)]
-        return pad(to_dense(graph.nodes[self.field], layout.shape), before, after, layout.periodic, fill)
+        return layout, before, after
 
 
 class GridConvolution(GridLayer):
@@ -162,12 +180,7 @@ class GridConvolution(GridLayer):
 
     def dense(self, graph: Graph) -> Float[Tensor, "graphs out *coarse"]:
         """Convolve, channels last in memory."""
-        x = self.padded(graph)
-        if self.dim == 1:  # conv1d has no kernel for channels-last
-            weight, stride, dilation = self.weight[:, :, None], (1, *self.stride), (1, *self.dilation)
-            return F.conv2d(x[:, :, None], weight, self.bias, stride, 0, dilation)[:, :, 0]
-        convolve = F.conv3d if self.dim == 3 else F.conv2d
-        return convolve(x, self.weight, self.bias, self.stride, 0, self.dilation)
+        return self.convolved(graph, self.weight, self.bias)
 
 
 class GridPooling(GridLayer):

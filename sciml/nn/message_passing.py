@@ -29,6 +29,8 @@ class Edges:
     """The edges of a graph as a layer sees them: fields gathered at their two ends, and geometry.
 
     Fields are looked up on the graph when asked for, so a layer states what it reads where it reads it.
+    They are gathered by ``index_select``, whose backward is a sum over sorted rows: several times faster
+    than indexing by ``[]``, and deterministic.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -36,12 +38,12 @@ class Edges:
 
     def receiver(self, name: str) -> Float[Tensor, "edges ..."]:
         """Return a node field at the receiving end of each edge."""
-        return self.graph.nodes[name][self.graph.receiver]
+        return self.graph.nodes[name].index_select(0, self.graph.receiver)
 
     def sender(self, name: str) -> Float[Tensor, "edges ..."]:
         """Return a node (or sender) field at the sending end of each edge."""
         fields = self.graph.nodes if self.graph.senders is None else self.graph.senders
-        return fields[name][self.graph.sender]
+        return fields[name].index_select(0, self.graph.sender)
 
     def __getitem__(self, name: str) -> Float[Tensor, "edges ..."]:
         return self.graph.edges[name]
@@ -197,5 +199,5 @@ def segment_softmax(
 ) -> Float[Tensor, "edges ..."]:
     """Softmax over the edges that share a receiver: positive weights that sum to one at each node."""
     peak = segment_reduce(score.detach(), receiver, num_nodes, "max")
-    weight = torch.exp(score - peak[receiver])
-    return weight / segment_reduce(weight, receiver, num_nodes)[receiver]
+    weight = torch.exp(score - peak.index_select(0, receiver))
+    return weight / segment_reduce(weight, receiver, num_nodes).index_select(0, receiver)

@@ -4,6 +4,7 @@ Every function draws into ``ax`` or, without it, into a new figure of its own; p
 are never touched, so that pictures can be made in threads and on machines without a screen.
 """
 
+from sciml.plotting.contacts import labelled_points, pair_energies
 from sciml.plotting.laws import (
     front,
     held_out_errors,
@@ -12,16 +13,26 @@ from sciml.plotting.laws import (
     signal_matrix,
 )
 from sciml.plotting.motion import orbits, rollout_error, training_curve
+from sciml.plotting.pairs import predicted_against_measured, ranking_curve
+from sciml.plotting.structures import contact_map, network, structure_view, trace
 from sciml.plotting.style import svg
 
 __all__ = [
+    "contact_map",
     "front",
     "held_out_errors",
     "hidden_properties",
+    "labelled_points",
     "messages_against_law",
+    "network",
     "orbits",
+    "pair_energies",
+    "predicted_against_measured",
+    "ranking_curve",
     "rollout_error",
     "signal_matrix",
+    "structure_view",
     "svg",
+    "trace",
     "training_curve",
 ]

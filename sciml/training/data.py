@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import lightning as L  # noqa: N812 - Lightning's own idiom
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from sciml.graph import Graph
 from sciml.training.stages import at_epoch
 
 
 class Batches(IterableDataset):
-    """One epoch of batches of a stored batch of graphs, shuffled by (seed, epoch) alone."""
+    """One epoch of batches of a stored batch of graphs, shuffled by (seed, epoch) alone.
 
-    def __init__(self, graph: Graph, batch_size: int | None, seed: int | None = None) -> None:
+    Whatever else has a length, a device, and gives the chosen ones for a tensor of numbers will do.
+    """
+
+    def __init__(self, graph: Any, batch_size: int | None, seed: int | None = None) -> None:
         self.graph, self.batch_size, self.seed = graph, batch_size, seed
 
     def __len__(self) -> int:
         return 1 if self.batch_size is None else -(-len(self.graph) // self.batch_size)
 
-    def __iter__(self) -> Iterator[Graph]:
+    def __iter__(self) -> Iterator[Any]:
         if self.batch_size is None:
             yield self.graph
             return
@@ -40,9 +43,16 @@ class GraphData(L.LightningDataModule):
     """
 
     def __init__(
-        self, train: Graph, validation: Graph, *, batch_size: int | None = 32, seed: int = 0
+        self,
+        train: Any,
+        validation: Any,
+        *,
+        batch_size: int | None = 32,
+        seed: int = 0,
+        evaluated: int | None = None,
     ) -> None:
         super().__init__()
+        self.evaluated = evaluated
         self.train, self.validation, self.batch_size, self.seed = train, validation, batch_size, seed
 
     def train_dataloader(self) -> DataLoader:
@@ -57,5 +67,5 @@ class GraphData(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader:
-        """Return all validation graphs as one batch."""
-        return DataLoader(Batches(self.validation, None), batch_size=None)
+        """Return all validation graphs, ``evaluated`` at a time (None: as one batch)."""
+        return DataLoader(Batches(self.validation, self.evaluated), batch_size=None)

@@ -1,5 +1,29 @@
 """Every layer and model with an example: what the contract is tried on. A new one costs one line."""
 
-from cases import fields, grids, groups, particles
+from cases import (
+    attention,
+    fields,
+    general,
+    grids,
+    groups,
+    particles,
+    residue,
+    residue_tasks,
+    scattering,
+    spectral,
+    twosided,
+)
 
-CASES = [*particles.CASES, *grids.CASES, *fields.CASES, *groups.CASES]
+CASES = [
+    *attention.CASES,
+    *fields.CASES,
+    *general.CASES,
+    *grids.CASES,
+    *groups.CASES,
+    *particles.CASES,
+    *residue.CASES,
+    *residue_tasks.CASES,
+    *scattering.CASES,
+    *spectral.CASES,
+    *twosided.CASES,
+]

@@ -47,6 +47,24 @@ def oriented(group, *shape, channels=2, seed=0, **options):
     return graph.with_nodes({"x": Spec(regular=group)}, x=values)
 
 
+def networks(*sizes, channels=2, weighted=False, seed=0):
+    """A batch of rings with a few chords and random signals, undirected, with or without weights."""
+    random = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
+    graphs = []
+    for n in sizes:
+        weight = torch.zeros(n, n, dtype=torch.float64)
+        ring = torch.arange(n)
+        weight[ring, (ring + 1) % n] = 1.0
+        weight[0, n // 2] = 1.0
+        weight = weight.maximum(weight.T).fill_diagonal_(0)
+        edges = weight.nonzero().T
+        values = draw(n, n).exp()
+        values = (values + values.T)[tuple(edges)]
+        graphs.append(Graph.create(edges, {"x": draw(n, channels)}, {"weight": values} if weighted else None))
+    return batch(graphs)
+
+
 def arrows():
     """Particles with two arrows each."""
     random = torch.Generator().manual_seed(0)

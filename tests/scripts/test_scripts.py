@@ -12,6 +12,7 @@ import common
 import numpy as np
 import pytest
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict
 
 import sciml
@@ -72,7 +73,7 @@ def test_every_experiment_on_images_composes_and_takes_a_step(experiment, tmp_pa
     chosen.task.epochs, chosen.data.train = 1, 64
     if chosen.data.source == "mnist":  # the smaller digits, which do not halve twice
         chosen.data.source, chosen.model.kernel, chosen.model.pool = "digits", 3, [2, 1, 1]
-    else:
+    if chosen.data.source == "lattices":
         chosen.data.number = 80
     classify(chosen, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
@@ -131,6 +132,7 @@ def test_no_experiment_says_what_is_to_be_found():
         ("experiment=orbit", "Did you mean orbits"),
         ("distill=strctured", "Did you mean structured"),
         ("data.splitt.train=0.5", "Did you mean data.split.train"),
+        ("data.options.dt=0.1", "Did you mean data.options"),
     ],
 )
 def test_wrong_overrides_name_the_key_and_the_nearest_right_one(override, message):
@@ -147,13 +149,14 @@ def test_wrong_overrides_name_the_key_and_the_nearest_right_one(override, messag
         "trainer.max_time=00:00:01:00",
         "experiment=orbits,trajectories",
         "data.options={dt: 0.1}",
-        "data.options.dt=0.1",
         "+new=1",
         "model=free",
     ],
 )
 def test_right_overrides_pass(override):
     common.check_overrides("config", [override])
+    if not OverridesParser.create().parse_override(override).is_sweep_override():
+        common._compose("config", [override])  # Hydra takes them too
 
 
 def test_help_is_for_newcomers():

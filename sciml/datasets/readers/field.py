@@ -136,7 +136,8 @@ def _dx(arrays: dict[str, np.ndarray], shape: tuple[int, ...], path: Path) -> tu
     if all(name in arrays for name in COORDINATES[: len(shape)]):
         return tuple(_spacing(name, arrays[name], n, path) for name, n in zip(COORDINATES, shape))
     raise ValueError(
-        f"{path}: no 'dx'{_nearest('dx', arrays)}; add the distance of grid points, or give data.options.dx"
+        f"{path}: no 'dx'{_nearest('dx', arrays)}; add the distance of grid points, or give "
+        "'data.options={dx: 0.1}'"
     )
 
 
@@ -147,7 +148,7 @@ def _dt(arrays: dict[str, np.ndarray], times: int, path: Path) -> float:
         return _spacing("time", arrays["time"], times, path)
     raise ValueError(
         f"{path}: neither 'dt' nor 'time'{_nearest('dt', arrays)}; add the time between snapshots, or give "
-        "data.options.dt"
+        "'data.options={dt: 0.1}'"
     )
 
 

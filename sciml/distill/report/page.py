@@ -19,6 +19,7 @@ from sciml.plotting.laws import rounded
 from sciml.plotting.style import pretty_unit, superscript
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from matplotlib.axes import Axes
 
     from sciml.distill.evaluate import RolloutComparison
@@ -38,25 +39,34 @@ VERDICTS = {"law": ("âœ“", "law"), "ambiguous": ("?", "ambiguous"), "none": ("âœ
 
 def render(report: Report) -> str:
     """Return the page. All text from outside is escaped; nothing is loaded and nothing runs."""
+    law = report.distillation.law
+    return (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            **report.json,
+            config=report.config,
+            badge=VERDICTS[law.verdict],
+            equation=mathml(law.expression, law.target),
+            formulas=[mathml(rounded(c.expression, 5)) for c in report.distillation.front],
+            pictures=pictures(report),
+            median=_median,
+            digits=significant,
+            span=_span(report.json["rollout"]),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Return where the templates of pages are, with the filters that they use."""
     from jinja2 import Environment, FileSystemLoader
 
-    environment = Environment(
+    found = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "measured": measured, "typeset": typeset, "unit": pretty_unit}
-    environment.filters["symbol"] = lambda name: mathml(sympy.Symbol(name))
-    law = report.distillation.law
-    return environment.get_template(TEMPLATE).render(
-        **report.json,
-        config=report.config,
-        badge=VERDICTS[law.verdict],
-        equation=mathml(law.expression, law.target),
-        formulas=[mathml(rounded(c.expression, 5)) for c in report.distillation.front],
-        pictures=pictures(report),
-        median=_median,
-        digits=significant,
-        span=_span(report.json["rollout"]),
-    )
+    found.filters |= {"number": number, "measured": measured, "typeset": typeset, "unit": pretty_unit}
+    found.filters["symbol"] = lambda name: mathml(sympy.Symbol(name))
+    return found
 
 
 # -------------------------------------------------------------------- numbers

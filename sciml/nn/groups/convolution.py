@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from sciml.graph import Graph, Grid, Spec
 from sciml.nn.about import About
@@ -109,9 +108,7 @@ class _OrientedConvolution(GridLayer):
     def dense(self, graph: Graph) -> Float[Tensor, "graphs channels *coarse"]:
         """Convolve with all orientations at once."""
         flat = graph.with_nodes({self.field: Spec()}, **{self.field: graph.nodes[self.field].flatten(1)})
-        weight, bias = self.plain_weight()
-        convolve = F.conv3d if self.dim == 3 else F.conv2d
-        return convolve(self.padded(flat), weight, bias, self.stride, 0, self.dilation)
+        return self.convolved(flat, *self.plain_weight())
 
     def finish(self, graph: Graph, value: Float[Tensor, "nodes ..."]) -> Graph:
         """Give the result its axis of orientations."""

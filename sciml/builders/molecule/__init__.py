@@ -1,0 +1,17 @@
+"""Molecules to bond graphs: SMILES, RDKit's Mol objects and SDF files."""
+
+from sciml.builders.molecule.graph import molecule_graph
+from sciml.builders.molecule.labels import ATOM, BOND, one_hot
+from sciml.builders.molecule.parse import Failure, MoleculeError, Molecules, parse_molecules, read_sdf
+
+__all__ = [
+    "ATOM",
+    "BOND",
+    "Failure",
+    "MoleculeError",
+    "Molecules",
+    "molecule_graph",
+    "one_hot",
+    "parse_molecules",
+    "read_sdf",
+]

@@ -1,0 +1,23 @@
+"""Functions of distance: bases for small networks, and envelopes that end them smoothly at a cutoff."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def gaussians(distance: Float[Tensor, "edges"], count: int, extent: float) -> Float[Tensor, "edges count"]:
+    """Return Gaussians centred at ``count`` distances from 0 to ``extent``, as wide as these are apart."""
+    step = extent / max(count - 1, 1)
+    centre = step * torch.arange(count, device=distance.device, dtype=distance.dtype)
+    return torch.exp(-0.5 * ((distance[:, None] - centre) / step).square())
+
+
+def envelope(distance: Float[Tensor, "edges"], cutoff: float) -> Float[Tensor, "edges"]:
+    """Return 1 - 10 x³ + 15 x⁴ - 6 x⁵ of x = distance / cutoff, and 0 beyond.
+
+    Value, slope and curvature are continuous: 1, 0, 0 at the origin and 0, 0, 0 at the cutoff.
+    """
+    x = (distance / cutoff).clamp(max=1.0)
+    return 1 - x**3 * (10 - 15 * x + 6 * x**2)

@@ -1,0 +1,129 @@
+"""What trainings by AdamW share: the schedule, the check of the loss, and a trainer that resumes."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Sized
+from pathlib import Path
+from typing import Any
+
+import lightning as L  # noqa: N812 - Lightning's own idiom
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor, nn
+
+from sciml.training.run import AtomicCheckpoints, load_checkpoint, quiet_lightning
+from sciml.training.task import NonFiniteLossError
+
+log = logging.getLogger(__name__)
+
+
+class SupervisedTask(L.LightningModule):
+    """A loss on batches, by AdamW; subclasses define `loss`, and `validation_step` where there is one.
+
+    The learning rate rises over the first tenth of the steps and falls to zero along a half cosine. It, the
+    order of batches and random numbers (as of dropout) follow from the seed, the epoch and the step, so that
+    an interrupted run resumes to the same numbers.
+
+    Attributes:
+        extremes: what makes a loss infinite, for the message.
+    """
+
+    extremes = "extreme values"
+
+    def __init__(
+        self, model: nn.Module, steps: int, learning_rate: float, weight_decay: float, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.model, self.steps, self.seed = model, steps, seed
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+
+    def loss(self, batch: Any) -> Tensor:
+        """Return the loss of a batch."""
+        raise NotImplementedError(f"{type(self).__name__} must define loss(batch).")
+
+    def size(self, batch: Any) -> int:
+        """Return how many examples a batch has."""
+        return len(batch)
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW and the schedule of its learning rate."""
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), self.learning_rate, weight_decay=self.weight_decay
+        )
+        warm = max(self.steps // 10, 1)
+        rate = lambda step: min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1))))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the loss of a batch, if it is finite."""
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        loss = self.loss(batch)
+        if not torch.isfinite(loss):
+            raise NonFiniteLossError(
+                f"The loss became {float(loss)} in epoch {self.current_epoch}, step {self.global_step}. "
+                f"Lower the learning rate (task.learning_rate), or look for {self.extremes}."
+            )
+        self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=self.size(batch))
+        return loss
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a batch; Lightning knows tensors and containers, not graphs."""
+        return batch.to(device, non_blocking=True)
+
+
+def fit(
+    task: SupervisedTask,
+    data: L.LightningDataModule,
+    run_dir: str | Path,
+    *,
+    epochs: int,
+    validation: Sized,
+    accelerator: str = "cpu",
+    devices: int = 1,
+    max_time: str | None = None,
+    progress: bool | None = None,
+    every: int = 1,
+) -> None:
+    """Train, or go on where an earlier call in the same directory was ended.
+
+    Args:
+        task: model and loss.
+        data: gives the batches of an epoch, by seed and epoch alone.
+        run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
+        epochs: in all.
+        validation: what is validated on; nothing is if it is empty.
+        accelerator, devices, max_time: Lightning's.
+        progress: show a progress bar; by default where the output is a terminal.
+        every: epochs from one validation to the next.
+    """
+    run_dir = Path(run_dir)
+    checkpoint = run_dir / "checkpoints" / "last.ckpt"
+    with quiet_lightning():
+        trainer = L.Trainer(
+            max_epochs=epochs,
+            max_time=max_time,
+            accelerator=accelerator,
+            devices=devices,
+            logger=CSVLogger(run_dir, name="", version=""),
+            callbacks=[ModelCheckpoint(checkpoint.parent, filename="last", enable_version_counter=False)],
+            plugins=[AtomicCheckpoints()],
+            reload_dataloaders_every_n_epochs=1,
+            check_val_every_n_epoch=every,
+            num_sanity_val_steps=0,
+            limit_val_batches=None if len(validation) else 0,
+            log_every_n_steps=1,
+            enable_progress_bar=sys.stderr.isatty() if progress is None else progress,
+            enable_model_summary=False,
+        )
+        resume = checkpoint if checkpoint.is_file() else None
+        if resume is not None:
+            log.info("going on after epoch %s of %s", load_checkpoint(checkpoint).get("epoch", 0), epochs)
+        trainer.fit(task, data, ckpt_path=resume, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        trainer.save_checkpoint(checkpoint)
