@@ -106,17 +106,21 @@ class EdgeMLP(MessagePassing):
 
     def fused_forward(self, graph: Graph) -> Graph:
         """Apply the first maps before the edges and the last one after them."""
+        joined = segment_reduce(self.hidden(graph), graph.receiver, graph.num_nodes, self.reduction)
+        degree = graph.row_pointer.diff()
+        count = degree if self.reduction == "sum" else degree.clamp(max=1)
+        bias = count[:, None].to(joined.dtype) * self.last.bias
+        return self.update(graph, torch.addmm(bias, joined, self.last.weight.T))
+
+    def hidden(self, graph: Graph) -> Float[Tensor, "edges hidden"]:
+        """Return what the last map of φ is applied to, the first maps being applied at nodes."""
         nodes = graph.nodes[self.field]
         senders = nodes if graph.senders is None else graph.senders[self.field]
         first = self.receiver(nodes).index_select(0, graph.receiver)
         first = first + self.sender(senders).index_select(0, graph.sender)
         if self.edge is not None:
             first = first + self.edge(graph.edges[self.edge_field])
-        joined = segment_reduce(self.inner(first), graph.receiver, graph.num_nodes, self.reduction)
-        degree = graph.row_pointer.diff()
-        count = degree if self.reduction == "sum" else degree.clamp(max=1)
-        bias = count[:, None].to(joined.dtype) * self.last.bias
-        return self.update(graph, torch.addmm(bias, joined, self.last.weight.T))
+        return self.inner(first)
 
     def _check(self, graph: Graph) -> None:
         expected = [("nodes", self.field, self.receiver)]

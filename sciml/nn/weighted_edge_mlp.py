@@ -50,13 +50,7 @@ class WeightedEdgeMLP(EdgeMLP):
 
     def fused_forward(self, graph: Graph) -> Graph:
         """Apply the first maps before the edges and the last one after them."""
-        nodes = graph.nodes[self.field]
-        senders = nodes if graph.senders is None else graph.senders[self.field]
-        first = self.receiver(nodes).index_select(0, graph.receiver)
-        first = first + self.sender(senders).index_select(0, graph.sender)
-        if self.edge is not None:
-            first = first + self.edge(graph.edges[self.edge_field])
-        weight = graph.edges[self.weight_field].to(nodes.dtype)[:, None]
-        joined = segment_reduce(weight * self.inner(first), graph.receiver, graph.num_nodes)
+        weight = graph.edges[self.weight_field].to(graph.nodes[self.field].dtype)[:, None]
+        joined = segment_reduce(weight * self.hidden(graph), graph.receiver, graph.num_nodes)
         total = segment_reduce(weight, graph.receiver, graph.num_nodes)
         return self.update(graph, torch.addmm(total * self.last.bias, joined, self.last.weight.T))

@@ -65,11 +65,11 @@ class _OrientedConvolution(GridLayer):
 
     @property
     def _in_orientations(self) -> int:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must say how many orientations its input has.")
 
     def kernels(self) -> Float[Tensor, "out elements in orientations places"]:
         """Return the matrix of every place in the window, for every orientation of the result."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define kernels().")
 
     def forward(self, graph: Graph) -> Graph:
         """Convolve every grid of the batch.
