@@ -34,8 +34,8 @@ class PeriodicGrid:
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """The spatial axes of an array [channels, *shape]."""
-        return tuple(range(1, len(self.shape) + 1))
+        """The spatial axes of an array [channels, (sets,) *shape]: the last ones."""
+        return tuple(range(-len(self.shape), 0))
 
     @property
     def points(self) -> list[Float[np.ndarray, "*shape"]]:
@@ -104,7 +104,8 @@ def evolve(
     """Solve ``u_t = L u + N(u)`` from a start, at times 0, dt, 2 dt, ...
 
     Args:
-        start: the fields at time 0.
+        start: the fields at time 0; many sets of fields at once are a further axis after channels, which
+            ``linear`` then has before its modes.
         grid: periodic.
         dt: between saved times.
         times: how many are saved.

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sympy
-
 from sciml.plotting import fields as pictures_of
-from sciml.plotting.style import pretty_unit, svg
+from sciml.plotting.style import svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,28 +15,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 TEMPLATE = "field.html.jinja"
+FITTED = {"weak form": "in weak form", "trajectory": "by whole trajectories"}
 
 
 def render(report: FieldReport) -> str:
     """Return the page. All text from outside is escaped; nothing is loaded and nothing runs."""
-    from jinja2 import Environment, FileSystemLoader
+    from sciml.distill.report.page import VERDICTS, environment, mathml
 
-    from sciml.distill.report.page import VERDICTS, mathml, measured, number, typeset
-
-    folder = Path(__file__).parents[1] / "report"
-    environment = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": number, "measured": measured, "typeset": typeset, "unit": pretty_unit}
-    environment.filters |= {"symbol": lambda name: mathml(sympy.Symbol(name))}
     equations = {e.channel: mathml(e.law.expression, e.law.target) for e in report.discovery.equations}
-    return environment.get_template(TEMPLATE).render(
-        **report.json,
-        config=report.config,
-        badge=VERDICTS[report.discovery.verdict],
-        badges=VERDICTS,
-        written=equations,
-        pictures=pictures(report),
+    return (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            **report.json,
+            config=report.config,
+            badge=VERDICTS[report.discovery.verdict],
+            badges=VERDICTS,
+            written=equations,
+            fitted_by=FITTED[report.discovery.equations[0].law.provenance["fitted by"]],
+            pictures=pictures(report),
+        )
     )
 
 

@@ -14,6 +14,7 @@ from sciml.distill.fields.fit import Fit, Normal, fit
 from sciml.distill.fields.law import as_law
 from sciml.distill.fields.noise import Character, character
 from sciml.distill.fields.problem import SMALLEST, WeakProblem
+from sciml.distill.fields.refine import refine
 from sciml.distill.fields.rollout import FieldRollout, follow
 from sciml.distill.fields.select import Choice
 from sciml.distill.fields.terms import Term, library, text
@@ -114,7 +115,8 @@ def discover(
 
     Candidate terms are integrated against test functions (weak form); few of them are chosen and fitted to
     the earlier snapshots and tested on the later ones, the widths of the test functions being those that
-    make the standard errors smallest. The final coefficients are fitted to all snapshots.
+    make the standard errors smallest. The final coefficients are fitted to all snapshots, and where noise
+    leaves them uncertain, to whole trajectories (`refine`).
 
     Args:
         data: snapshots.
@@ -169,8 +171,10 @@ def _discover(
         problem = replace(problem, halves=better, _spreads={})
         choices = choices_of(problem, most_terms, seeds, split)
     rollout = _rollout(problem, choices, split)
+    wholes = [_whole(problem, c, choice) for c, choice in enumerate(choices)]
     equations = tuple(
-        _equation(problem, c, choice, split, rollout, offsets) for c, choice in enumerate(choices)
+        _equation(problem, c, choice, split, rollout, offsets, whole, refined)
+        for c, (choice, whole, refined) in enumerate(zip(choices, wholes, _refined(problem, wholes)))
     )
     worst = min(equations, key=lambda e: VERDICTS[e.law.verdict])
     several = len(equations) > 1
@@ -188,6 +192,26 @@ def _offsets(data: FieldSeries) -> tuple[float, ...]:
     return tuple(m if abs(m) > FAR * s else 0.0 for m, s in zip(near, spread))
 
 
+def _all(problem: WeakProblem, channel: int) -> Normal:
+    """Return the normal equations over all snapshots."""
+    return Normal(problem, channel, np.ones(problem.tests.number, dtype=bool))
+
+
+def _whole(problem: WeakProblem, channel: int, choice: Choice) -> Fit | None:
+    """Fit the chosen terms to all snapshots."""
+    return fit(_all(problem, channel), choice.best.support) if choice.best else None
+
+
+def _refined(problem: WeakProblem, wholes: Sequence[Fit | None]) -> Sequence[Fit | None]:
+    """Return the fits by whole trajectories, each None where that is not to be had."""
+    fits = [f for f in wholes if f is not None]
+    nothing: list[Fit | None] = [None] * len(wholes)
+    if len(fits) < len(wholes):
+        return nothing
+    terms = [[problem.terms[j] for j in f.support] for f in fits]
+    return refine(fits, terms, problem.time_order, problem.data, problem.character) or nothing
+
+
 def _equation(
     problem: WeakProblem,
     channel: int,
@@ -195,12 +219,12 @@ def _equation(
     split: int,
     rollout: FieldRollout | None,
     offsets: Sequence[float],
+    whole: Fit | None,
+    refined: Fit | None,
 ) -> Equation:
-    """Fit the chosen terms to all snapshots and judge them by the held-out ones."""
+    """Judge the chosen terms by the held-out snapshots; state the better coefficients."""
     data = problem.data
-    normal = Normal(problem, channel, np.ones(problem.tests.number, dtype=bool))
-    support = choice.best.support if choice.best else ()
-    whole = fit(normal, support) if support else None
+    normal, support = _all(problem, channel), choice.best.support if choice.best else ()
     evidence = judge(
         normal,
         Normal(problem, channel, rows_between(problem, 0, split)),
@@ -209,13 +233,13 @@ def _equation(
         whole,
         rollout,
     )
-    terms = tuple(problem.terms[j] for j in support)
+    terms, stated = tuple(problem.terms[j] for j in support), refined or whole
     target = (channel, problem.time_derivative)
     law = as_law(
         target,
         terms if whole else (),
-        whole.coefficients if whole else np.zeros(0),
-        whole.covariance if whole else np.zeros((0, 0)),
+        stated.coefficients if stated else np.zeros(0),
+        stated.covariance if stated else np.zeros((0, 0)),
         data.channels,
         data.units,
         offsets,
@@ -224,11 +248,12 @@ def _equation(
         provenance={
             "kind": "field",
             "form": " + ".join(text(t, data.channels) for t in terms) or "0",
+            "fitted by": "trajectory" if refined else "weak form",
             "half_widths": list(problem.halves),
             "source": data.source,
         },
     )
-    return Equation(data.channels[channel], law, terms, whole, choice.best, choice, evidence)
+    return Equation(data.channels[channel], law, terms, stated, choice.best, choice, evidence)
 
 
 def _held_out(problem: WeakProblem, channel: int, support: Sequence[int], split: int) -> Normal:

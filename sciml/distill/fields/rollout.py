@@ -13,7 +13,7 @@ from sciml.datasets.fields import FieldSeries
 from sciml.distill.fields.lines import Sum, solve_open, value_of
 from sciml.distill.fields.noise import Character
 from sciml.distill.fields.terms import Term
-from sciml.physics.spectral import BlowUpError, PeriodicGrid, evolve
+from sciml.physics.spectral import BlowUpError, Nonlinear, PeriodicGrid, evolve
 
 LARGEST = 20.0  # times the data's spread: beyond, the solution has left them
 
@@ -55,7 +55,7 @@ def follow(
         character: of all the data.
     """
     half = int(np.clip(round(1.5 / character.finest[0]), 1, max((data.times - 3) // 6, 1)))
-    smooth = _smoothed(data, character, half)
+    smooth = smoothed(data, character, half)
     first, slope = smooth
     rest = data.between(half)
     start = np.moveaxis(first, -1, 0)
@@ -87,8 +87,8 @@ def follow(
     )
 
 
-def _smoothed(data: FieldSeries, character: Character, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fields and their slopes in time at frame ``half``."""
+def smoothed(data: FieldSeries, character: Character, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fields and their slopes in time at frame ``half``, each (*shape, channels)."""
     t = np.arange(2 * half + 1) - half
     degree = 2 if half > 1 else 1
     design = np.stack([(t * data.dt) ** n for n in range(degree + 1)], axis=1)
@@ -119,32 +119,8 @@ def _smoothed(data: FieldSeries, character: Character, half: int) -> tuple[np.nd
 def _periodic(
     equations: Sequence[Sum], time_order: int, start: np.ndarray, data: FieldSeries
 ) -> tuple[np.ndarray, str]:
-    grid = PeriodicGrid(data.shape, data.dx)
-    channels = len(equations)
-    linear = np.zeros(
-        (len(start), len(start), *np.broadcast_shapes(*(k.shape for k in grid.k))), dtype=complex
-    )
-    rest: list[tuple[int, Term, float]] = []
-    for c, terms in enumerate(equations):
-        row = c + channels * (time_order - 1)
-        for term, w in terms:
-            if term.degree == 1:
-                (source, _), time = term.factors[0], term.orders[0]
-                linear[row, source + channels * time] += w * grid.symbol(term.orders[1:])
-            else:
-                rest.append((row, term, w))
-        if time_order == 2:
-            linear[c, row] += 1.0
-    nonlinear = None
-    if rest:
-        derive = lambda field, orders: grid.derivative(field[None], orders)[0] if any(orders) else field
-
-        def nonlinear(u: np.ndarray) -> np.ndarray:
-            total = np.zeros_like(u)
-            for row, term, w in rest:
-                total[row] += w * value_of(term, u, derive)
-            return total
-
+    grid, channels = PeriodicGrid(data.shape, data.dx), len(equations)
+    linear, nonlinear = system_of(equations, time_order, grid)
     for frames in _halvings(data.times):
         try:
             solved = evolve(
@@ -157,6 +133,44 @@ def _periodic(
         except BlowUpError:
             continue
     return np.moveaxis(start[None, :channels], 1, -1), "it is not finite from the start"
+
+
+def system_of(
+    equations: Sequence[Sum], time_order: int, grid: PeriodicGrid, sets: tuple[int, ...] = ()
+) -> tuple[np.ndarray, Nonlinear | None]:
+    """Return equations as `evolve` takes them: what is linear mode by mode, and the rest in space.
+
+    Args:
+        equations: of each channel; coefficients are numbers, or arrays of shape ``sets``.
+        time_order: with 2, the channels are followed by their time derivatives.
+        grid: periodic.
+        sets: shape that coefficients of many sets of equations have, to broadcast over modes and points.
+    """
+    channels = len(equations)
+    modes = np.broadcast_shapes(sets, *(k.shape for k in grid.k))
+    linear = np.zeros((channels * time_order, channels * time_order, *modes), dtype=complex)
+    rest: list[tuple[int, Term, float]] = []
+    for c, terms in enumerate(equations):
+        row = c + channels * (time_order - 1)
+        for term, w in terms:
+            if term.degree == 1:
+                (source, _), time = term.factors[0], term.orders[0]
+                linear[row, source + channels * time] += w * grid.symbol(term.orders[1:])
+            else:
+                rest.append((row, term, w))
+        if time_order == 2:
+            linear[c, row] += 1.0
+    if not rest:
+        return linear, None
+    derive = lambda field, orders: grid.derivative(field[None], orders)[0] if any(orders) else field
+
+    def nonlinear(u: np.ndarray) -> np.ndarray:
+        total = np.zeros_like(u)
+        for row, term, w in rest:
+            total[row] += w * value_of(term, u, derive)
+        return total
+
+    return linear, nonlinear
 
 
 def _halvings(number: int) -> list[int]:
