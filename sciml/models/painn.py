@@ -36,7 +36,7 @@ class PaiNN(Potential):
         references: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(cutoff, scale, references)
-        self.radial, self.channels = radial, channels
+        self.radial = radial
         self.embedding = nn.Parameter(torch.randn(ELEMENTS, channels))
         self.layers = nn.ModuleList(PaiNNLayer(channels, radial) for _ in range(layers))
         self.readout = nn.Sequential(
@@ -46,10 +46,8 @@ class PaiNN(Potential):
     def atomic(self, graph: Graph) -> Float[Tensor, "nodes"]:
         """Return the output of each atom."""
         x = self.embedding.index_select(0, graph.nodes["number"])
-        arrows = x.new_zeros((x.shape[0], 3, self.channels)).transpose(1, 2)  # channels last in memory
         radial = bessel(graph.edges["distance"], self.radial, self.cutoff)
-        graph = graph.with_nodes({"x": Spec(), "v": Spec("1o")}, x=x, v=arrows)
-        graph = graph.with_edges(None, radial=radial)
+        graph = graph.with_nodes({"x": Spec()}, x=x).with_edges(None, radial=radial)
         for layer in self.layers:
             graph = layer(graph)
         return self.readout(graph.nodes["x"])[:, 0]

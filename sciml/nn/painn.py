@@ -30,7 +30,8 @@ class PaiNNLayer(MessagePassing):
     them up in two pieces, so that neither is copied.
 
     Args:
-        channels: of the node fields ``x`` (nodes, channels) and ``v`` (nodes, channels, 3).
+        channels: of the node fields ``x`` (nodes, channels) and ``v`` (nodes, channels, 3); without ``v``,
+            as at the start of a network, it is zero, and costs nothing.
         radial: functions of distance in the edge field ``radial`` (edges, radial).
 
     Reads the edge fields ``envelope`` (edges,) and ``direction`` (edges, 3) besides.
@@ -72,8 +73,9 @@ class PaiNNLayer(MessagePassing):
     def message(self, edges: Edges) -> Float[Tensor, "edges channels 4"]:
         """Return the scalar and the three components of the vector that each edge carries."""
         scalar, vector, radial = self.weights(edges.graph)
-        arrows = vector[..., None] * edges.sender("v")
-        arrows = arrows + radial[..., None] * edges["direction"][:, None, :]
+        arrows = radial[..., None] * edges["direction"][:, None, :]
+        if "v" in edges.graph.nodes:
+            arrows = arrows + vector[..., None] * edges.sender("v")
         return torch.cat([scalar[..., None], arrows], dim=-1)
 
     def message_inputs(self, edges: Edges) -> dict[str, Tensor]:
@@ -82,7 +84,7 @@ class PaiNNLayer(MessagePassing):
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes channels 4"]) -> Graph:
         """Add the messages, then mix scalars and vectors within each atom."""
-        arrows = graph.nodes["v"] + aggregated[..., 1:]
+        arrows = aggregated[..., 1:] + graph.nodes["v"] if "v" in graph.nodes else aggregated[..., 1:]
         return self.mixed(graph, graph.nodes["x"] + aggregated[..., 0], arrows.transpose(1, 2))
 
     # ------------------------------------------------------------------ fast path
@@ -90,11 +92,14 @@ class PaiNNLayer(MessagePassing):
     def fused_forward(self, graph: Graph) -> Graph:
         """Sum scalars and vectors apart, the channels last in memory."""
         scalar, vector, radial = self.weights(graph)
-        arrows = graph.nodes["v"].transpose(1, 2)  # nodes 3 channels
-        there = arrows.index_select(0, graph.sender)
-        carried = vector[:, None] * there + radial[:, None] * graph.edges["direction"][:, :, None]
         total = lambda values: segment_reduce(values, graph.receiver, graph.num_nodes)
-        return self.mixed(graph, graph.nodes["x"] + total(scalar), arrows + total(carried))
+        carried = radial[:, None] * graph.edges["direction"][:, :, None]  # edges 3 channels
+        if "v" in graph.nodes:
+            before = graph.nodes["v"].transpose(1, 2)
+            arrows = before + total(carried + vector[:, None] * before.index_select(0, graph.sender))
+        else:
+            arrows = total(carried)
+        return self.mixed(graph, graph.nodes["x"] + total(scalar), arrows)
 
     # ------------------------------------------------------------------ update
 

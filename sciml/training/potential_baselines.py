@@ -93,7 +93,8 @@ class PairPotential:
         vectors = graph.edge_vectors()
         distance = vectors.norm(dim=1)
         shape = lambda r: gaussians(r, FUNCTIONS, self.cutoff) * envelope(r, self.cutoff)[:, None]
-        value, slope = torch.func.jvp(shape, (distance,), (torch.ones_like(distance),))
+        found = torch.func.jvp(shape, (distance,), (torch.ones_like(distance),))
+        value, slope = found[0], found[1]
         ends = [self.order[graph.nodes["number"][side]] for side in (graph.sender, graph.receiver)]
         pair = torch.minimum(ends[0], ends[1]) * self.elements + torch.maximum(ends[0], ends[1])
         kinds = self.elements**2

@@ -50,6 +50,7 @@ SMALL = {"channels": 8, "layers": 2, "radial": 6, "cutoff": CUTOFF}
 CASES = [
     Case("SchNet layer", lambda: ContinuousFilter(4, 5), featured(4, 5)),
     Case("PaiNN layer", lambda: PaiNNLayer(4, 5), featured(4, 5)),
+    Case("PaiNN layer, first", lambda: PaiNNLayer(4, 5), featured(4, 5).without("nodes", "v")),
     Case("SchNet", lambda: SchNet(**SMALL), GRAPH),
     Case("PaiNN", lambda: PaiNN(**SMALL), GRAPH),
 ]
