@@ -13,6 +13,7 @@ from drug_target import drug_target
 from fields import train_field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
+from potential import potential
 from recommend import recommend
 from residues import residues
 
@@ -127,6 +128,7 @@ def run(config: DictConfig) -> Path:
         "drug_target": drug_target,
         "recommend": recommend,
         "residues": residues,
+        "potential": potential,
     }
     kind = config.task.get("kind", "dynamics")
     if kind not in roads:

@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sciml.builders.atoms import SkinnedNeighbours, atoms_graph
 from sciml.builders.complete import complete_graph, sequence_graph
 from sciml.builders.grid import grid_graph, grid_values
 from sciml.builders.particles import particle_graph
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 _LATER = {"complex_graph": "complexes", "molecule_graph": "molecule"}
 
 __all__ = [
+    "SkinnedNeighbours",
     "all_pairs",
+    "atoms_graph",
     "complete_graph",
     "complex_graph",
     "grid_graph",

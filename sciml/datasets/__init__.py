@@ -1,8 +1,10 @@
 """Named sets and the users' own files."""
 
 from sciml.datasets.fields import FieldSeries
+from sciml.datasets.frames import Frames, read_frames
 from sciml.datasets.pair_splits import PairSplit, split_pairs
 from sciml.datasets.pairs import Pairs, read_pairs, write_pairs
+from sciml.datasets.potentials import PotentialData, potential_data
 from sciml.datasets.readers import load_trajectories, write_npz
 from sciml.datasets.readers.field import load_field, write_field
 from sciml.datasets.residues import ResidueData, residue_data
@@ -13,13 +15,17 @@ from sciml.datasets.trajectories import Trajectories
 
 __all__ = [
     "FieldSeries",
+    "Frames",
     "PairSplit",
     "Pairs",
+    "PotentialData",
     "ResidueData",
     "Structures",
     "Trajectories",
     "load_field",
     "load_trajectories",
+    "potential_data",
+    "read_frames",
     "read_pairs",
     "read_structures",
     "residue_data",

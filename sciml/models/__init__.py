@@ -9,8 +9,11 @@ from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.models.molecule_encoder import MoleculeEncoder
+from sciml.models.painn import PaiNN
+from sciml.models.potential import Potential, Prediction
 from sciml.models.residue_network import ResidueNetwork
 from sciml.models.residue_predictor import ResiduePredictor
+from sciml.models.schnet import SchNet
 from sciml.models.sequence_encoder import SequenceEncoder
 
 __all__ = [
@@ -23,8 +26,12 @@ __all__ = [
     "ImageNetwork",
     "InteractionNetwork",
     "MoleculeEncoder",
+    "PaiNN",
     "PairGraphs",
+    "Potential",
+    "Prediction",
     "ResidueNetwork",
     "ResiduePredictor",
+    "SchNet",
     "SequenceEncoder",
 ]

@@ -21,6 +21,7 @@ from sciml.nn.attention import (
     as_attention,
 )
 from sciml.nn.chain import ChainConvolution
+from sciml.nn.continuous_filter import ContinuousFilter
 from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
 from sciml.nn.edge_mlp import EdgeMLP
 from sciml.nn.edge_readout import EdgeReadout
@@ -39,6 +40,7 @@ from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialFor
 from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_reduce, segment_softmax
 from sciml.nn.mlp import mlp
 from sciml.nn.normalized_sum import NormalizedSum, turned
+from sciml.nn.painn import PaiNNLayer
 from sciml.nn.residue import (
     GVPConvolution,
     InvariantPointAttention,
@@ -86,6 +88,7 @@ __all__ = [
     "ChainConvolution",
     "ChebyshevFilter",
     "ChebyshevFunction",
+    "ContinuousFilter",
     "ConvolutionByAttention",
     "DensityWavelets",
     "DiffusionScattering",
@@ -120,6 +123,7 @@ __all__ = [
     "OffsetBias",
     "OnField",
     "OrientedPooling",
+    "PaiNNLayer",
     "PairBlock",
     "PairFromNodes",
     "PairScalar",

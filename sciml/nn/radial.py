@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,3 +23,14 @@ def envelope(distance: Float[Tensor, "edges"], cutoff: float) -> Float[Tensor, "
     """
     x = (distance / cutoff).clamp(max=1.0)
     return 1 - x**3 * (10 - 15 * x + 6 * x**2)
+
+
+def bessel(distance: Float[Tensor, "edges"], count: int, cutoff: float) -> Float[Tensor, "edges count"]:
+    """Return sin(n π r / cutoff) / r · √(2 / cutoff) for n = 1 ... count, finite at the origin too.
+
+    Standing waves in a sphere, orthogonal there and zero at the cutoff (Gasteiger et al. 2020,
+    arXiv 2003.03123, equation 7).
+    """
+    order = torch.arange(1, count + 1, device=distance.device, dtype=distance.dtype)
+    wave = order * torch.sinc(order * (distance / cutoff)[:, None])
+    return wave * (math.pi / cutoff * (2 / cutoff) ** 0.5)

@@ -54,10 +54,13 @@ class SupervisedTask(L.LightningModule):
         optimizer = torch.optim.AdamW(
             self.model.parameters(), self.learning_rate, weight_decay=self.weight_decay
         )
-        warm = max(self.steps // 10, 1)
-        rate = lambda step: min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1))))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, as a part of the largest one."""
+        warm = max(self.steps // 10, 1)
+        return min((step + 1) / warm, half_cosine(step / self.steps))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch, if it is finite."""
@@ -74,6 +77,11 @@ class SupervisedTask(L.LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move a batch; Lightning knows tensors and containers, not graphs."""
         return batch.to(device, non_blocking=True)
+
+
+def half_cosine(progress: float) -> float:
+    """Return ½ + ½ cos(π · progress), which falls from 1 to 0, and 0 from then on."""
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 def fit(

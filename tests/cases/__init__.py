@@ -1,6 +1,7 @@
 """Every layer and model with an example: what the contract is tried on. A new one costs one line."""
 
 from cases import (
+    atoms,
     attention,
     fields,
     general,
@@ -15,6 +16,7 @@ from cases import (
 )
 
 CASES = [
+    *atoms.CASES,
     *attention.CASES,
     *fields.CASES,
     *general.CASES,

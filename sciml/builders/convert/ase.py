@@ -10,22 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciml.graph import CELL, POSITION, Graph, Place, Spec
+from sciml.builders import atoms as cutoff_graphs
+from sciml.builders.atoms import ANGSTROM, neighbours
+from sciml.graph import Graph, Place, Spec
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 logger = logging.getLogger(__name__)
 
-ANGSTROM = "angstrom"
-SPECS: dict[tuple[Place, str], Spec] = {
-    ("nodes", "pos"): Spec(POSITION.irreps, ANGSTROM, moves=True),
-    ("nodes", "number"): Spec(classes=119),
+SPECS: dict[tuple[Place, str], Spec] = cutoff_graphs.SPECS | {
     ("nodes", "mass"): Spec(unit="dalton"),
     ("nodes", "charge"): Spec(unit="elementary_charge"),
     ("nodes", "velocity"): Spec("1o", f"{ANGSTROM}/fs"),
     ("nodes", "forces"): Spec("1o", f"eV/{ANGSTROM}"),
-    ("globals", "cell"): Spec(CELL.irreps, ANGSTROM),
     ("globals", "energy"): Spec("0e", "eV"),
 }
 OWN_NAMES = {"numbers", "positions", "masses", "initial_charges", "momenta"}  # in atoms.arrays
@@ -147,16 +145,10 @@ def _femtosecond() -> float:
 
 
 def _neighbours(atoms: Atoms, cutoff: float | None) -> tuple[Tensor, Tensor]:
-    if cutoff is None or len(atoms) == 0:
+    if cutoff is None:
         return torch.zeros(2, 0, dtype=torch.long), torch.zeros(0, 3, dtype=torch.long)
-    if not 0 < cutoff < np.inf:
-        raise ValueError(f"The cutoff is {cutoff} Å; it must be positive and finite.")
-    from vesin import NeighborList
-
-    sender, receiver, shift = NeighborList(cutoff=cutoff, full_list=True, sorted=True).compute(
-        points=atoms.positions, box=atoms.cell.complete()[:], periodic=atoms.pbc, quantities="ijS"
-    )
-    return torch.as_tensor(np.stack([sender, receiver]).astype(np.int64)), torch.as_tensor(shift).long()
+    found = neighbours(atoms.positions, atoms.cell.array, atoms.pbc, cutoff)
+    return torch.from_numpy(np.stack(found[:2])), torch.from_numpy(found.shift)
 
 
 def _tensors(values: dict[str, Any]) -> dict[str, Tensor]:

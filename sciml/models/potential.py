@@ -1,0 +1,175 @@
+"""What interatomic potentials share: an energy that is a sum over atoms, and its derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sciml.builders.atoms import as_structures, atoms_graph
+from sciml.graph import Graph, Spec
+from sciml.nn.message_passing import segment_reduce
+from sciml.nn.radial import envelope
+from sciml.symmetry import Symmetry
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+PREDICTED = 64  # structures at a time
+OUTPUTS = {"energy": Spec("0e", "eV"), "forces": Spec("1o", "eV/angstrom")}
+
+
+class Prediction(NamedTuple):
+    """What a potential says of one structure.
+
+    Attributes:
+        energy: in eV, the reference energies of the atoms included.
+        forces: in eV/Å.
+        stress: in eV/Å³, positive under tension as in ASE; None unless all directions repeat.
+    """
+
+    energy: float
+    forces: Float[np.ndarray, "atoms 3"]
+    stress: Float[np.ndarray, "3 3"] | None
+
+
+class Potential(nn.Module):
+    """E = Σ_i (E₀(element of i) + scale · ε_i), and forces as its negative derivative by positions.
+
+    Subclasses define `atomic`, the ε_i. They see positions only through the vectors of edges, and must
+    leave edges without influence as these reach the cutoff.
+
+    Args:
+        cutoff: in Å.
+        scale: in eV, of the network's output; the typical force in eV/Å is a good one.
+        references: chemical symbols to E₀ in eV. They name the elements that the potential knows; None
+            knows all, and counts energies from zero.
+
+    Input: graphs of `atoms_graph` with this cutoff. Output: ``globals["energy"]`` (graphs,) in eV, *without
+    the reference energies*, which are thousands of times larger and would take its digits in single
+    precision (`predict` adds them in double precision); ``nodes["forces"]`` (nodes, 3) in eV/Å.
+
+    Raises:
+        ValueError: a cutoff or scale that is not positive, a reference that names no element.
+    """
+
+    symmetry = Symmetry(("S", "T", "O"))
+
+    def __init__(
+        self, cutoff: float = 5.0, scale: float = 1.0, references: Mapping[str, float] | None = None
+    ) -> None:
+        super().__init__()
+        if not (0 < cutoff < np.inf and 0 < scale < np.inf):
+            raise ValueError(f"cutoff={cutoff} and scale={scale} must be positive and finite.")
+        self.cutoff, self.scale = float(cutoff), float(scale)
+        self.references = None if references is None else _by_number(references)
+
+    def atomic(self, graph: Graph) -> Float[Tensor, "nodes"]:
+        """Return ε_i; the graph has the edge fields ``distance``, ``envelope`` and ``direction``."""
+        raise NotImplementedError(f"{type(self).__name__} must define atomic(graph).")
+
+    def forward(self, graph: Graph) -> Graph:
+        """Return the graph with energy and forces."""
+        energy, forces, _ = self.derivatives(graph)
+        graph = graph.with_globals({"energy": OUTPUTS["energy"]}, energy=energy)
+        return graph.with_nodes({"forces": OUTPUTS["forces"]}, forces=forces)
+
+    def derivatives(
+        self, graph: Graph
+    ) -> tuple[Float[Tensor, "graphs"], Float[Tensor, "nodes 3"], Float[Tensor, "graphs 3 3"]]:
+        """Return energies (without references), forces, and virials dE/dε = Σ_ij r_ij ⊗ dE/dr_ij.
+
+        All come from one derivative, by the vectors of the edges: a vector moves with both its ends, and
+        a strain stretches all of them. The stress is the virial over the volume.
+        """
+        learning = torch.is_grad_enabled()
+        vectors = graph.edge_vectors()
+        with torch.enable_grad():
+            if not (learning and vectors.requires_grad):
+                vectors = vectors.detach().requires_grad_()
+            energies = self.scale * self.atomic(_with_geometry(graph, vectors, self.cutoff))
+            (slope,) = torch.autograd.grad(
+                energies.sum(), vectors, create_graph=learning, materialize_grads=True, allow_unused=True
+            )
+        pull = slope.new_zeros((graph.num_nodes, 3)).index_add(0, graph.sender, slope)
+        forces = pull - segment_reduce(slope, graph.receiver, graph.num_nodes)
+        outer = vectors[:, :, None] * slope[:, None, :]
+        virial = segment_reduce(outer, graph.edge_graph, graph.num_graphs)
+        if not learning:
+            energies, virial = energies.detach(), virial.detach()
+        return segment_reduce(energies, graph.node_graph, graph.num_graphs), forces, virial
+
+    # ------------------------------------------------------------------ use
+
+    def predict(self, atoms: Atoms | Sequence[Atoms]) -> Prediction | list[Prediction]:
+        """Return energy, forces and (where all directions repeat) stress of one structure or of many.
+
+        Raises:
+            TypeError, ValueError: as `atoms_graph`; an element that the potential was not trained on.
+        """
+        from ase import Atoms
+
+        structures = as_structures(atoms)
+        found: list[Prediction] = []
+        for start in range(0, len(structures), PREDICTED):
+            part = structures[start : start + PREDICTED]
+            for structure in part:
+                self.check_elements(structure)
+            found += self.predict_graph(atoms_graph(part, self.cutoff), part)
+        return found[0] if isinstance(atoms, Atoms) else found
+
+    @torch.no_grad()
+    def predict_graph(self, graph: Graph, structures: Sequence[Atoms]) -> list[Prediction]:
+        """Return what is predicted for the graphs of these structures."""
+        like = next(self.parameters())
+        energy, forces, virial = (
+            v.cpu().double() for v in self.derivatives(graph.to(like.device, like.dtype))
+        )
+        split = forces.split(graph.node_counts.tolist())
+        found = []
+        for structure, e, f, w in zip(structures, energy.tolist(), split, virial.numpy()):
+            periodic = bool(structure.pbc.all())
+            stress = 0.5 * (w + w.T) / structure.get_volume() if periodic else None
+            found.append(Prediction(e + self.reference(structure), f.numpy(), stress))
+        return found
+
+    def reference(self, atoms: Atoms) -> float:
+        """Return the sum of the atoms' reference energies in eV."""
+        return sum(self.references[number] for number in atoms.numbers.tolist()) if self.references else 0.0
+
+    def check_elements(self, atoms: Atoms) -> None:
+        """Raise ValueError at the first atom of an element that the potential does not know."""
+        from ase.data import chemical_symbols
+
+        if self.references is None:
+            return
+        unknown = [i for i, z in enumerate(atoms.numbers.tolist()) if z not in self.references]
+        if unknown:
+            known = ", ".join(chemical_symbols[z] for z in sorted(self.references))
+            raise ValueError(
+                f"Atom {unknown[0]} of {atoms.get_chemical_formula()} is {atoms.symbols[unknown[0]]}, an "
+                f"element that this potential was not trained on; it knows {known}. Train on frames with it."
+            )
+
+
+def _with_geometry(graph: Graph, vectors: Float[Tensor, "edges 3"], cutoff: float) -> Graph:
+    distance = vectors.square().sum(1).sqrt()
+    return graph.with_edges(
+        {"direction": Spec("1o")},
+        distance=distance,
+        direction=vectors / distance[:, None],
+        envelope=envelope(distance, cutoff),
+    )
+
+
+def _by_number(references: Mapping[str, float]) -> dict[int, float]:
+    from ase.data import atomic_numbers
+
+    unknown = [symbol for symbol in references if symbol not in atomic_numbers]
+    if unknown:
+        raise ValueError(f"references name {unknown[0]!r}, which is no chemical symbol.")
+    return {atomic_numbers[symbol]: float(value) for symbol, value in references.items()}

@@ -1,0 +1,249 @@
+"""Training of interatomic potentials on energies and forces, and how they are judged."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Timer
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from sciml.datasets.frames import Frames
+from sciml.graph import Graph
+from sciml.models.potential import Potential, Prediction
+from sciml.training.data import GraphData
+from sciml.training.fit import SupervisedTask, fit, half_cosine
+
+log = logging.getLogger(__name__)
+EVALUATED = 64  # structures at a time, where nothing is learned
+WARM = 200  # steps over which the learning rate rises, at most
+MEV = 1000.0
+TRAINED = "trained."  # how a checkpoint names the weights that are trained
+
+
+class PotentialTraining(SupervisedTask):
+    """Squared errors of energies per atom and of forces, in units of the typical force, by AdamW.
+
+        L = w_E ⟨(ΔE / n)²⟩ / s² + w_F ⟨|ΔF|² / 3⟩ / s²        s: scale of the potential
+
+    What is validated and kept is an exponential moving average of the weights; the average that did best on
+    the validation frames stands in the checkpoint as the model, and the weights that are trained beside it,
+    so that an interrupted run resumes to the same numbers. Training ends early once ``patience``
+    validations in a row brought nothing better. The learning rate falls along a half cosine of the steps, or
+    of the time that is allowed, if that ends sooner.
+
+    Args:
+        model, steps, learning_rate, weight_decay, seed: of `SupervisedTask`.
+        energy_weight, forces_weight: w_E and w_F.
+        decay: of the moving average, which is shorter during the first steps; 0 averages nothing.
+        clip: largest norm of the gradient.
+        patience: validations without improvement; None never ends early.
+    """
+
+    model: Potential
+    lowest: Tensor
+    waited: Tensor
+    extremes = "frames with extreme energies or forces, or atoms nearly at one place"
+
+    def __init__(
+        self,
+        model: Potential,
+        steps: int,
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        energy_weight: float = 4.0,
+        forces_weight: float = 1.0,
+        decay: float = 0.99,
+        clip: float = 10.0,
+        patience: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, steps, learning_rate, weight_decay, seed)
+        if min(energy_weight, forces_weight) < 0 or energy_weight + forces_weight == 0:
+            raise ValueError(
+                f"energy_weight={energy_weight} and forces_weight={forces_weight}: expected 0 or more, and "
+                "not both 0."
+            )
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay={decay}: expected 0 or more and less than 1.")
+        self.weights, self.decay, self.clip, self.patience = (
+            (energy_weight, forces_weight),
+            decay,
+            clip,
+            patience,
+        )
+        self.average = copy.deepcopy(model).requires_grad_(False)
+        self.best = copy.deepcopy(self.average)
+        self.register_buffer("lowest", torch.tensor(torch.inf))
+        self.register_buffer("waited", torch.tensor(0))
+
+    # ------------------------------------------------------------------ losses
+
+    def loss(self, batch: Graph) -> Tensor:
+        """Return L of a batch."""
+        return self._loss(*self._errors(self.model, batch), batch)
+
+    def _loss(self, energy: Tensor, forces: Tensor, batch: Graph) -> Tensor:
+        atoms = batch.node_counts.to(energy.dtype)
+        terms = (energy / atoms).square(), forces.square().mean(1)
+        masks = batch.globals["has_energy"], batch.nodes["has_forces"]
+        means = [(t * m).sum() / m.sum().clamp(min=1) for t, m in zip(terms, masks)]
+        return (self.weights[0] * means[0] + self.weights[1] * means[1]) / self.model.scale**2
+
+    def _errors(self, model: Potential, batch: Graph) -> tuple[Tensor, Tensor]:
+        energy, forces, _ = model.derivatives(batch)
+        return energy - batch.globals["target_energy"], forces - batch.nodes["target_forces"]
+
+    def validation_step(self, batch: Graph, batch_idx: int) -> None:
+        """Log loss and errors of the averaged weights."""
+        energy, forces = self._errors(self.average, batch)
+        size = len(batch)
+        self.log("validation/loss", self._loss(energy, forces, batch), prog_bar=True, batch_size=size)
+        for name, error, mask in (
+            ("force", forces.abs().mean(1), batch.nodes["has_forces"]),
+            ("energy", energy.abs(), batch.globals["has_energy"]),
+        ):
+            mae = MEV * (error * mask).sum() / mask.sum().clamp(min=1)
+            self.log(f"validation/{name}_mae", mae, prog_bar=name == "force", batch_size=size)
+
+    # ------------------------------------------------------------------ steps
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, as a part of the largest one."""
+        progress = step / self.steps
+        timers = [c for c in self.trainer.callbacks if isinstance(c, Timer)] if self._trainer else []  # type: ignore[attr-defined]
+        for timer in timers:
+            if timer._duration:
+                progress = max(progress, timer.time_elapsed("train") / timer._duration)
+        return min((step + 1) / max(min(self.steps // 10, WARM), 1), half_cosine(progress))
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """Bound the norm of the gradient."""
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+
+    @torch.no_grad()
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Take the step into the moving average."""
+        step = self.global_step
+        decay = min(self.decay, step / (step + 9))
+        average = get_ema_multi_avg_fn(decay)
+        average(list(self.average.parameters()), list(self.model.parameters()), step)
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self) -> None:
+        """Keep the average if it is the best so far, and end where nothing gets better."""
+        loss = self.trainer.callback_metrics["validation/loss"]
+        better = bool(loss < self.lowest)
+        if better:
+            self.lowest.copy_(loss)
+            self.best.load_state_dict(self.average.state_dict())
+        self.waited.copy_(torch.zeros_like(self.waited) if better else self.waited + 1)
+        if self.patience is not None and int(self.waited) >= self.patience:
+            log.info("validation has not improved %d times in a row: training ends", self.patience)
+            self.trainer.should_stop = True
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put what is to be used where `sciml.load_run` looks for the model."""
+        state = checkpoint["state_dict"]
+        use = self.best if torch.isfinite(self.lowest) else self.average
+        renamed = {_renamed(name, "model.", TRAINED): value for name, value in state.items()}
+        checkpoint["state_dict"] = renamed | {f"model.{k}": v for k, v in use.state_dict().items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the weights that are trained."""
+        state = {k: v for k, v in checkpoint["state_dict"].items() if not k.startswith("model.")}
+        checkpoint["state_dict"] = {_renamed(name, TRAINED, "model."): value for name, value in state.items()}
+
+    def result(self) -> Potential:
+        """Return the model to use: the best average."""
+        return (self.best if torch.isfinite(self.lowest) else self.average).eval()
+
+
+def _renamed(name: str, before: str, after: str) -> str:
+    return after + name.removeprefix(before) if name.startswith(before) else name
+
+
+def train_potential(
+    model: Potential,
+    train: Graph,
+    validation: Graph,
+    run_dir: str | Path,
+    *,
+    epochs: int = 200,
+    batch_size: int = 8,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-5,
+    seed: int = 0,
+    every: int = 1,
+    accelerator: str = "cpu",
+    devices: int = 1,
+    max_time: str | None = None,
+    progress: bool | None = None,
+    **options: Any,
+) -> Potential:
+    """Train, or go on where an earlier call in the same directory was ended; return the model to use.
+
+    Args:
+        model: with its scale and references.
+        train, validation: of `sciml.datasets.potentials.target_graph`; validation may be empty.
+        run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
+        epochs, batch_size, learning_rate, weight_decay: of AdamW.
+        seed: of the order of batches.
+        every: epochs from one validation to the next.
+        accelerator, devices, max_time, progress: see `fit`.
+        options: of `PotentialTraining`.
+    """
+    steps = epochs * -(-len(train) // batch_size)
+    task = PotentialTraining(model, steps, learning_rate, weight_decay, seed=seed, **options)
+    data = GraphData(train, validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
+    fit(
+        task, data, run_dir, epochs=epochs, validation=validation, every=every,
+        accelerator=accelerator, devices=devices, max_time=max_time, progress=progress,
+    )  # fmt: skip
+    return task.result()
+
+
+# ------------------------------------------------------------------ judgement
+
+
+UNITS = {
+    "energy_mae": "meV",
+    "energy_rmse": "meV",
+    "energy_mae_per_atom": "meV/atom",
+    "force_mae": "meV/Å",
+    "force_rmse": "meV/Å",
+}
+
+
+def errors(frames: Frames, predicted: list[Prediction]) -> dict[str, float]:
+    """Return mean absolute and root mean square errors of total energies and of components of forces.
+
+    Only what the frames have is compared; without any forces (or energies) these errors are missing.
+
+    Args:
+        frames: what is true.
+        predicted: one prediction for each frame.
+    """
+    energy = np.array([p.energy for p in predicted]) - frames.energy
+    known = np.isfinite(frames.energy)
+    atoms = np.array([len(a) for a in frames.atoms])
+    forces = [p.forces - f for p, f in zip(predicted, frames.forces) if f is not None]
+    found: dict[str, float] = {}
+    if known.any():
+        wrong = MEV * energy[known]
+        found["energy_mae"] = float(np.abs(wrong).mean())
+        found["energy_rmse"] = float(np.sqrt(np.mean(wrong**2)))
+        found["energy_mae_per_atom"] = float(np.mean(np.abs(wrong) / atoms[known]))
+    if forces:
+        components = MEV * np.concatenate(forces)
+        found["force_mae"] = float(np.abs(components).mean())
+        found["force_rmse"] = float(np.sqrt(np.mean(components**2)))
+    return found

@@ -1,0 +1,141 @@
+"""What the scripts do for potentials: train on frames, judge on frames kept back, predict for a file."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, open_dict
+from rich.console import Console
+from rich.table import Table
+
+from sciml.datasets import PotentialData, potential_data, read_frames
+from sciml.datasets.frames import shipped_ethanol
+from sciml.models import Potential
+from sciml.training.potential import UNITS, errors, train_potential
+from sciml.training.potential_baselines import PairPotential, constant
+from sciml.training.run import RunError, build, check_same_run, load_run, open_run, write_json
+
+log = logging.getLogger(__name__)
+WHO = {"network": "test/", "pairs": "test/pairs_", "constant": "test/constant_"}
+FILE = ("energy_unit", "energy_key", "forces_key", "file_format")  # options of read_frames
+
+
+def potential(config: DictConfig, run_dir: Path) -> None:
+    """Train a potential into a run directory, or go on there, and write its metrics."""
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    torch.set_default_dtype(torch.float32)
+    start = time.perf_counter()
+    open_run(run_dir)
+    data = load(config)
+    torch.manual_seed(config.seed)
+    with open_dict(config):  # what only the data know
+        config.model.references = dict(data.references)
+        config.model.scale = data.scale
+    model = build(config.model, "model")
+    check_same_run(config, run_dir, ("data", "model", "task", "seed"))
+    trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
+    options = {k: v for k, v in config.task.items() if k != "kind"}
+    graphs = data.graphs(model.cutoff)
+    log.info("%d parameters, %d edges in training", _parameters(model), graphs[0].num_edges)
+    train_potential(model, *graphs, run_dir, **options, **trainer, seed=config.seed)
+    trained = time.perf_counter() - start
+    found = judge(config, data, load_run(run_dir))  # type: ignore[arg-type]
+    metrics = _metrics(found, data, model, trained)
+    write_json(run_dir / "metrics.json", metrics)
+    show(found, data, metrics)
+
+
+def load(config: DictConfig) -> PotentialData:
+    """Return the frames that a configuration describes."""
+    options = {name: config.data[name] for name in FILE}
+    frames = read_frames(config.data.path or shipped_ethanol(), **options)
+    test = read_frames(config.data.test_path, **options) if config.data.test_path else None
+    data = potential_data(frames, test, **config.data.split, seed=config.seed)
+    for name in ("train", "validation", "test"):
+        log.info("%s: %r", name, getattr(data, name))
+    return data
+
+
+def judge(config: DictConfig, data: PotentialData, model: Potential) -> dict[str, dict[str, float]]:
+    """Return the errors on the test frames of the network and of what it is compared with."""
+    weights = config.task.energy_weight, config.task.forces_weight
+    pairs = PairPotential(model.cutoff, data.references, *weights).fit(data.train)
+    predicted = model.predict(data.test.atoms)
+    assert isinstance(predicted, list)
+    return {
+        "network": errors(data.test, predicted),
+        "pairs": errors(data.test, pairs.predict(data.test)),
+        "constant": errors(data.test, constant(data.test, data.references)),
+    }
+
+
+def _metrics(
+    found: dict[str, dict[str, float]], data: PotentialData, model: Potential, seconds: float
+) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    unit: dict[str, str] = {"seconds/train": "s"}
+    for who, prefix in WHO.items():
+        metrics |= {f"{prefix}{name}": value for name, value in found[who].items()}
+        unit |= {f"{prefix}{name}": UNITS[name] for name in found[who]}
+    return metrics | {
+        "train/frames": len(data.train),
+        "validation/frames": len(data.validation) if data.validation else 0,
+        "test/frames": len(data.test),
+        "parameters": _parameters(model),
+        "seconds/train": seconds,
+        "units": unit,
+    }
+
+
+def show(found: dict[str, dict[str, float]], data: PotentialData, metrics: dict[str, Any]) -> None:
+    """Print the network beside what it is compared with."""
+    names = list(found["network"])
+    table = Table("", *(f"{name.replace('_', ' ')} [{UNITS[name]}]".replace("[", r"\[") for name in names))
+    for who in WHO:
+        table.add_row(who, *(f"{found[who][name]:.3g}" for name in names))
+    table.title = f"Errors on {len(data.test)} frames kept back ({data.test.source})"
+    Console().print(table)
+    print(
+        "pairs: a sum over pairs of atoms, fitted to the same frames; constant: energies of the elements.\n"
+        f"{metrics['parameters']} parameters, {metrics['seconds/train']:.0f} s"
+    )
+
+
+def _parameters(model: Potential) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def predict_frames(run: Path, source: Path, target: Path, options: DictConfig) -> None:
+    """Write the structures of a file with predicted energies, forces and stresses, as ASE's calculators do.
+
+    Raises:
+        RunError: options that there are not, a run of something else, a file that cannot be read.
+    """
+    import ase.io
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.stress import full_3x3_to_voigt_6_stress
+
+    if options:
+        raise RunError(
+            f"Unknown options {', '.join(map(str, options))}: a potential's predict.py takes none."
+        )
+    model = load_run(run)
+    if not isinstance(model, Potential):
+        raise RunError(f"{run} holds {type(model).__name__}, which is no potential.")
+    try:
+        structures: Any = ase.io.read(source, index=":")
+    except FileNotFoundError:
+        raise RunError(f"There is no file {source}.") from None
+    except Exception as error:  # each of ASE's many formats fails in its own way
+        raise RunError(f"{source}: ASE cannot read it: {type(error).__name__}: {error}") from error
+    for atoms, found in zip(structures, model.predict(structures)):  # type: ignore[arg-type]
+        stress = {} if found.stress is None else {"stress": full_3x3_to_voigt_6_stress(found.stress)}
+        atoms.calc = SinglePointCalculator(atoms, energy=found.energy, forces=found.forces, **stress)
+    partial = target.with_name(f".partial-{target.name}")  # the suffixes tell ASE the format
+    ase.io.write(partial, structures)
+    partial.replace(target)
