@@ -232,13 +232,14 @@ def _species(
     if kinds.ndim == 0:
         if not 1 <= kinds <= shape[1]:
             raise ValueError(f"species={species}: expected 1 to {shape[1]}, the number of particles")
-        kinds = rng.permutation(np.resize(np.arange(int(kinds)), shape[1]))
+        kinds = np.resize(np.arange(int(kinds)), shape[1])
+        kinds = rng.permutation(kinds) if kinds.any() else kinds
     if kinds.shape not in (shape, shape[1:]) or kinds.dtype.kind not in "iu" or kinds.min() < 0:
         raise ValueError(
             f"species are {kinds.tolist()}; expected whole numbers from 0, of shape {shape[1:]} or {shape}"
         )
     count = int(kinds.max()) + 1
-    drawn = 2 ** rng.uniform(-1, 1, (count, count)) if count > 1 else np.ones((1, 1))
+    drawn = 2 ** rng.uniform(-1, 1, (count, count)) if couplings is None and count > 1 else np.ones((1, 1))
     table = np.asarray(np.sqrt(drawn * drawn.T) if couplings is None else couplings, dtype=float)
     if table.shape != (count, count) or not np.isfinite(table).all() or not np.allclose(table, table.T):
         raise ValueError(
