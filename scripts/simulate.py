@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
 from common import main
 from omegaconf import DictConfig, OmegaConf
 
-from sciml.datasets import FieldSeries, simulated, write_field, write_npz, write_pairs
+from sciml.datasets import FieldSeries, write_field, write_npz, write_pairs
+from sciml.datasets.simulated import of_truth
 from sciml.datasets.simulated_pairs import simulated_drug_target, simulated_preferences
 from sciml.physics.fields import FIELDS, simulate_field
+from sciml.physics.systems import simulate
 from sciml.training.run import RunError
 
+log = logging.getLogger(__name__)
+PARTICLES = ("particles", "dim", "simulations", "times", "dt", "substeps", "constant", "softening", "seed")
+TABLES = ("tolerance", "species", "couplings", "masses", "charges", "parameters")
+ENERGY = {True: "conserved to", False: "lost to drag or alignment; less their work, conserved to"}
+MOMENTUM = {True: "conserved to", False: "not conserved by this system; its change"}
 PAIRS = {"drug_target": simulated_drug_target, "preferences": simulated_preferences}
 
 
@@ -27,8 +35,19 @@ def run(config: DictConfig) -> Path:
         raise ValueError(f"noise={config.noise}: expected 0 or more")
     if config.system in FIELDS:
         return simulate_fields(config)
-    names = ("particles", "dim", "simulations", "times", "dt", "softening", "seed")
-    found = simulated(config.system, given=list(config.given), **{name: config[name] for name in names})
+    return simulate_particles(config)
+
+
+def simulate_particles(config: DictConfig) -> Path:
+    """Simulate particles, say how well energy and momentum are kept, spoil positions by noise, and write."""
+    options = {name: config[name] for name in PARTICLES}
+    whole = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    tables = {name: whole[name] for name in TABLES if whole[name] is not None}
+    truth = simulate(config.system, **options, **tables)
+    found = of_truth(truth, list(config.given), f"simulated {config.system}, seed {config.seed}")
+    log.info("parameters: %s", ", ".join(f"{name} {value:g}" for name, value in truth.parameters.items()))
+    log.info("energy: %s %.1g", ENERGY[truth.keeps_energy], truth.energy_drift.max())
+    log.info("momentum: %s %.1g", MOMENTUM[truth.keeps_momentum], truth.momentum_drift.max())
     if config.noise:
         spread = found.position.std() * config.noise
         noise = np.random.default_rng(config.seed + 1).normal(0.0, spread, found.position.shape)

@@ -5,27 +5,36 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sciml.datasets.trajectories import Trajectories
-from sciml.physics.systems import SYSTEMS, simulate
+from sciml.physics.catalogue import System
+from sciml.physics.systems import Simulated, simulate
 
 
-def simulated(system: str = "gravity", *, given: Collection[str] = (), **options) -> Trajectories:
+def simulated(system: str | System = "gravity", *, given: Collection[str] = (), **options) -> Trajectories:
     """Simulate (`sciml.physics.systems.simulate`) and keep the true properties for reports only.
 
     Args:
-        system: "gravity", "inverse" (1/r force), "spring" or "charge".
-        given: which of "mass" and "charge" a model may see; the others are ``reference``.
-        **options: particles, dim, simulations, times, dt, masses, softening, seed, …
+        system: one of `sciml.physics.catalogue.SYSTEMS` ("gravity", "spring", "magnetic", …), or your own.
+        given: which properties a model may see, of "mass", "charge" (where forces depend on it) and
+            "species" (where there are several); the others are ``reference``.
+        **options: particles, dim, simulations, times, dt, masses, species, parameters, softening, seed, …
 
     Raises:
         ValueError: for unknown systems, properties and impossible numbers.
     """
-    truth = simulate(system, **options)
+    name = system if isinstance(system, str) else "system"
+    return of_truth(simulate(system, **options), given, f"simulated {name}, seed {options.get('seed', 0)}")
+
+
+def of_truth(truth: Simulated, given: Collection[str] = (), source: str = "simulated") -> Trajectories:
+    """Return what a simulator knows as trajectories, see `simulated`."""
     known = {"mass": truth.mass}
-    if SYSTEMS[system].couples == "charge":
+    if (truth.charge != 1).any():
         known["charge"] = truth.charge
+    if len(truth.couplings) > 1:
+        known["species"] = truth.species
     unknown = set(given) - set(known)
     if unknown:
-        raise ValueError(f"{system!r} has no property {min(unknown)!r} to give; it has {', '.join(known)}")
+        raise ValueError(f"{source} has no property {min(unknown)!r} to give; it has {', '.join(known)}")
     return Trajectories(
         position=truth.position,
         time=truth.time,
@@ -33,5 +42,5 @@ def simulated(system: str = "gravity", *, given: Collection[str] = (), **options
         acceleration=truth.acceleration,
         properties={name: known[name] for name in given},
         reference={name: values for name, values in known.items() if name not in given},
-        source=f"simulated {system}, {truth.position.shape[2]} particles, seed {options.get('seed', 0)}",
+        source=source,
     )

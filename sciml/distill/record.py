@@ -11,6 +11,7 @@ from torch import nn
 
 from sciml.distill.front import Problem
 from sciml.graph import Graph
+from sciml.nn.free_force import FreeForce
 from sciml.nn.message_passing import recording
 
 
@@ -28,6 +29,7 @@ class MessageTable:
         target: name of the scalar, once the messages are reduced to one.
         scalar: the message along its known direction (positive repels), once reduced.
         error: standard error of the scalar, where it has been estimated.
+        readout: how the model reads a force out of messages of any number of channels, where it does.
     """
 
     variables: dict[str, Float[np.ndarray, "edges"]]
@@ -40,6 +42,7 @@ class MessageTable:
     target: str = "F"
     scalar: Float[np.ndarray, "edges"] | None = None
     error: Float[np.ndarray, "edges"] | None = None
+    readout: Float[np.ndarray, "dim channels"] | None = None
 
     def __len__(self) -> int:
         return len(self.message)
@@ -113,4 +116,9 @@ def record(model: nn.Module, graphs: Graph, layer: str | None = None) -> Message
         receiver=particle[graphs.receiver].cpu().numpy(),
         frame=graphs.edge_graph.cpu().numpy(),
         units={},
+        readout=_readout(model.get_submodule(chosen)) if chosen != "layer" else _readout(model),
     )
+
+
+def _readout(layer: nn.Module) -> np.ndarray | None:
+    return layer.directions_read().cpu().numpy() if isinstance(layer, FreeForce) else None

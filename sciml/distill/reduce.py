@@ -13,6 +13,8 @@ from sciml.distill.record import MessageTable
 from sciml.graph import Graph
 from sciml.models.interaction_network import HiddenProperties
 
+PARALLEL = 0.1  # of the square of half of the messages may lie across the line of centres
+
 
 class NothingLearnedError(ValueError):
     """No message is known well enough to search: the network has not learned the forces."""
@@ -22,7 +24,8 @@ def reduce(table: MessageTable) -> MessageTable:
     """Bring messages to one scalar per edge.
 
     - Messages along the line of centres (equivariant by construction) are projected on it.
-    - Free vector messages equal forces up to a linear map that is the same for all edges: a network may
+    - Free messages that the network itself reads out as forces are taken as it reads them.
+    - Other vector messages equal forces up to a linear map that is the same for all edges: a network may
       turn and stretch them as it likes, the node update undoes it. The map that brings the messages
       closest to the line of centres is estimated by least squares, up to its scale, and undone.
 
@@ -32,11 +35,13 @@ def reduce(table: MessageTable) -> MessageTable:
     if table.direction.shape[1] == 0:
         raise ValueError("These messages have no direction: the layer must name one in message_inputs.")
     message, dim = table.message, table.direction.shape[1]
+    if table.readout is not None:
+        message = message @ table.readout.T
     if message.shape[1] < dim:
         raise ValueError(f"Messages of {message.shape[1]} channels cannot carry a force in {dim} dimensions.")
     along = (message[:, :dim] * table.direction).sum(1) if message.shape[1] == dim else None
     size = np.sqrt((message**2).sum(1))
-    if along is None or not np.allclose(np.abs(along), size, rtol=1e-6, atol=1e-12 * size.max(initial=0.0)):
+    if along is None or np.median(size**2 - along**2) > PARALLEL * np.median(size**2):
         along = (_to_line_of_centres(message, table.direction) * table.direction).sum(1)
     return replace(table, scalar=along)
 

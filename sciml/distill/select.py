@@ -74,7 +74,7 @@ def select(
     """
     tried, failures = [], []
     some = graphs[:: max(1, len(graphs) // TRIAL_FRAMES)]
-    third_law = bool(getattr(model.force.scalar, "symmetric", False))
+    third_law = bool(getattr(getattr(model.force, "scalar", None), "symmetric", False))
     for formula in _likeliest(front, most, third_law):
         try:
             tried.append(refit(model, formula, some, held_out))

@@ -11,11 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
-from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialForce, Scale
+from sciml.nn.free_force import FreeForce, OwnForce, Regularizer
+from sciml.nn.interaction import FormulaScalar, PairScalar, RadialForce, Scale
 from sciml.nn.mlp import mlp
 from sciml.symmetry import Symmetry
 
-Update = Literal["force_over_mass", "force", "learned"]
+Update = Literal["auto", "force_over_mass", "force", "learned"]
 
 
 class HiddenProperties(nn.Module):
@@ -91,7 +92,12 @@ class InteractionNetwork(nn.Module):
         hidden: names of properties that are unknown.
         message: ``"radial"`` (scalar along the line of centres) or ``"free"`` (any vector).
         third_law: build in that action equals reaction (radial messages).
-        update: ``"force_over_mass"``, ``"force"`` (the sum is the acceleration) or ``"learned"``.
+        update: ``"force_over_mass"``, ``"force"`` (the sum is the acceleration) or ``"learned"``; ``"auto"``
+            divides by the mass where there is one.
+        own_force: add a learned force of each particle's own velocity and properties (drag); along the
+            velocity where messages are radial. Reads ``velocity``.
+        message_size: channels of a free message; as many as dimensions if None.
+        regularizer, strength: what keeps free messages few, see `FreeForce`.
         output: scale on which radial forces are learned, see `PairScalar`.
         logarithmic: properties that the network sees as logarithms (positive ones).
         train_hidden: let hidden properties move with the network.
@@ -107,6 +113,10 @@ class InteractionNetwork(nn.Module):
         message: Literal["radial", "free"] = "radial",
         third_law: bool = True,
         update: Update = "force_over_mass",
+        own_force: bool = False,
+        message_size: int | None = None,
+        regularizer: Regularizer = "none",
+        strength: float = 1e-3,
         output: Scale = "log",
         logarithmic: Sequence[str] = ("mass",),
         hidden_sizes: Sequence[int] = (16, 16),
@@ -114,8 +124,11 @@ class InteractionNetwork(nn.Module):
         train_hidden: bool = False,
     ) -> None:
         super().__init__()
-        self.dim, self.update = dim, update
         properties = (*given, *hidden)
+        if update == "auto":
+            update = "force_over_mass" if "mass" in properties else "force"
+        self.dim, self.update = dim, update
+        logarithms = [name for name in logarithmic if name in properties]
         self.hidden = HiddenProperties(particles, hidden, trainable=train_hidden)
         self.force: RadialForce | FreeForce
         if message == "radial":
@@ -123,13 +136,22 @@ class InteractionNetwork(nn.Module):
                 properties,
                 symmetric=third_law,
                 output=output,
-                logarithmic=[name for name in logarithmic if name in properties],
+                logarithmic=logarithms,
                 hidden=hidden_sizes,
                 activation=activation,
             )
             self.force = RadialForce(scalar)
         elif message == "free":
-            self.force = FreeForce(dim, properties, hidden=hidden_sizes, activation=activation)
+            self.force = FreeForce(
+                dim,
+                properties,
+                channels=message_size,
+                regularizer=regularizer,
+                strength=strength,
+                logarithmic=logarithms,
+                hidden=hidden_sizes,
+                activation=activation,
+            )
         else:
             raise ValueError(f"message must be 'radial' or 'free', not {message!r}.")
         if update == "force_over_mass" and "mass" not in properties:
@@ -137,8 +159,8 @@ class InteractionNetwork(nn.Module):
                 "update='force_over_mass' needs a mass, given or hidden; or choose update='force'."
             )
         if update == "learned":
-            channels = self.force.channels if isinstance(self.force, FreeForce) else dim
-            self.node_update = mlp(channels + len(properties), hidden_sizes, dim, activation)
+            self.node_update = mlp(dim + len(properties), hidden_sizes, dim, activation)
+        self.own_force = OwnForce(dim, properties, equivariant=message == "radial") if own_force else None
         self.properties = properties
 
     @property
@@ -151,6 +173,8 @@ class InteractionNetwork(nn.Module):
         """Write ``force`` and ``acceleration`` on the nodes."""
         graph = self.force(self.hidden(graph) if self.hidden.names else graph)
         force = graph.nodes["force"]
+        if self.own_force is not None:
+            force = force + self.own_force(graph)
         if self.update == "force_over_mass":
             acceleration = force / graph.nodes["mass"][:, None]
         elif self.update == "force":
@@ -161,14 +185,30 @@ class InteractionNetwork(nn.Module):
         irreps = "1o" if "O" in self.symmetry.groups else None
         return graph.with_nodes({"acceleration": Spec(irreps=irreps)}, acceleration=acceleration)
 
+    def penalty(self) -> Tensor | float:
+        """Return what training adds to the loss: that of the last free messages, see `FreeForce`."""
+        return self.force.penalty() if isinstance(self.force, FreeForce) else 0.0
+
+    def advance(self, graph: Graph, progress: float) -> None:
+        """Do what training does to a model as it goes on: prune free messages, see `FreeForce`."""
+        if isinstance(self.force, FreeForce):
+            self.force.advance(self.hidden(graph) if self.hidden.names else graph, progress)
+
     def with_formula(
         self,
         function: Callable[..., Tensor],
         constants: Mapping[str, float],
         hidden: Mapping[str, Float[Tensor, "particles"]] | None = None,
     ) -> InteractionNetwork:
-        """Return a copy in which a formula stands where the network was (see `FormulaScalar`)."""
+        """Return a copy in which a formula stands where the network was (see `FormulaScalar`).
+
+        A force of each particle's own stays as it was learned.
+        """
         twin = copy.deepcopy(self)
+        if twin.update == "learned":  # it undid the freedom of messages, which a formula does not have
+            twin.update = "force_over_mass" if "mass" in self.properties else "force"
+        if twin.own_force is not None:
+            twin.own_force.requires_grad_(False)
         twin.force = RadialForce(FormulaScalar(function, constants, self.properties))
         for name, values in (hidden or {}).items():
             twin.hidden.set(name, values)
@@ -178,11 +218,12 @@ class InteractionNetwork(nn.Module):
     def fit_statistics(self, graph: Graph) -> None:
         """Standardize by training data that carries the node field ``acceleration``."""
         graph = self.hidden(graph) if self.hidden.names else graph
-        if isinstance(self.force, FreeForce):
-            self.force.fit(graph)
-            return
         force = graph.nodes["acceleration"]
         if self.update == "force_over_mass":
             force = force * graph.nodes["mass"][:, None]
-        if isinstance(self.force.scalar, PairScalar):
+        if self.own_force is not None:
+            self.own_force.fit(graph, force)
+        if isinstance(self.force, FreeForce):
+            self.force.fit(graph, force)
+        elif isinstance(self.force.scalar, PairScalar):
             self.force.scalar.fit(graph, force)

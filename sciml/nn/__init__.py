@@ -26,6 +26,7 @@ from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
 from sciml.nn.edge_mlp import EdgeMLP
 from sciml.nn.edge_readout import EdgeReadout
 from sciml.nn.embedding import LabelEmbedding
+from sciml.nn.free_force import FreeForce
 from sciml.nn.gather import gather_sum
 from sciml.nn.groups import (
     ArrowReadout,
@@ -36,7 +37,7 @@ from sciml.nn.groups import (
     OnField,
     OrientedPooling,
 )
-from sciml.nn.interaction import FormulaScalar, FreeForce, PairScalar, RadialForce
+from sciml.nn.interaction import FormulaScalar, PairScalar, RadialForce
 from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_reduce, segment_softmax
 from sciml.nn.mlp import mlp
 from sciml.nn.normalized_sum import NormalizedSum, turned

@@ -1,4 +1,4 @@
-"""Pair interactions whose messages become laws: a scalar along the line of centres, or a free vector.
+"""Pair interactions whose messages become laws: a scalar along the line of centres.
 
 Interaction networks after Battaglia et al. 2016 (arXiv 1612.00222); messages read as forces after Cranmer
 et al. 2020 (arXiv 2006.11287). The radial form is equivariant by construction, so that one invariant
@@ -20,7 +20,7 @@ from sciml.nn.message_passing import Edges, MessagePassing
 from sciml.nn.mlp import mlp
 from sciml.symmetry import Symmetry
 
-Scale = Literal["log", "linear"]
+Scale = Literal["log", "linear", "signed"]
 
 
 class PairScalar(nn.Module):
@@ -32,6 +32,8 @@ class PairScalar(nn.Module):
     - ``output="log"``: ``f = tanh(s) · exp(offset + gain · u)``, one sign for all pairs and any number of
       decades; the network ``u`` sees logarithms.
     - ``output="linear"``: ``f = scale · u``, of either sign.
+    - ``output="signed"``: ``f = u · exp(offset + gain · s)``, of either sign and any number of decades, with
+      two networks u and s; s is also linear in the features, so that powers go on beyond the data.
 
     With ``symmetric``, ``u(i, j) = ½ (g(i, j) + g(j, i))``: action equals reaction exactly.
     """
@@ -53,13 +55,14 @@ class PairScalar(nn.Module):
         activation: str = "tanh",
     ) -> None:
         super().__init__()
-        if output not in ("log", "linear"):
-            raise ValueError(f"output must be 'log' or 'linear', not {output!r}.")
+        if output not in ("log", "linear", "signed"):
+            raise ValueError(f"output must be 'log', 'linear' or 'signed', not {output!r}.")
         self.properties = tuple(properties)
         self.symmetric = symmetric
         self.output = output
-        self.logarithmic = frozenset(logarithmic) | ({"r"} if output == "log" else set())
-        self.network = mlp(1 + 2 * len(self.properties), hidden, 1, activation)
+        self.logarithmic = frozenset(logarithmic) | (set() if output == "linear" else {"r"})
+        inputs = 1 + 2 * len(self.properties)
+        self.network = mlp(inputs, hidden, 2 if output == "signed" else 1, activation)
         columns = 1 + len(self.properties)
         self.register_buffer("center", torch.zeros(columns))
         self.register_buffer("spread", torch.ones(columns))
@@ -67,6 +70,9 @@ class PairScalar(nn.Module):
         self.register_buffer("gain", torch.ones(()))
         if output == "log":
             self.sign = nn.Parameter(torch.tensor(0.5))
+        if output == "signed":
+            self.powers = nn.Linear(inputs, 1, bias=False)
+            nn.init.zeros_(self.powers.weight)
 
     def features(self, edges: Edges) -> Float[Tensor, "edges 1+2*properties"]:
         """Return r, the receiver's properties and the sender's, logarithms where declared."""
@@ -86,14 +92,22 @@ class PairScalar(nn.Module):
 
     def of_features(self, x: Float[Tensor, "... columns"]) -> Float[Tensor, "..."]:
         """Return f for standardized features, one row or many."""
-        u = self.network(x)[..., 0]
+        found = self._outputs(x)
         if self.symmetric:
             k = len(self.properties)
             swapped = torch.cat([x[..., :1], x[..., 1 + k :], x[..., 1 : 1 + k]], dim=-1)
-            u = 0.5 * (u + self.network(swapped)[..., 0])
+            found = 0.5 * (found + self._outputs(swapped))
         if self.output == "log":
-            return torch.tanh(self.sign) * torch.exp(self.offset + self.gain * u)
-        return self.gain * u
+            return torch.tanh(self.sign) * torch.exp(self.offset + self.gain * found[..., 0])
+        if self.output == "signed":
+            return found[..., 0] * torch.exp(self.offset + self.gain * found[..., 1])
+        return self.gain * found[..., 0]
+
+    def _outputs(self, x: Float[Tensor, "... columns"]) -> Float[Tensor, "... outputs"]:
+        found = self.network(x)
+        if self.output != "signed":
+            return found
+        return torch.cat([found[..., :1], found[..., 1:] + self.powers(x)], dim=-1)
 
     def forward(self, edges: Edges) -> Float[Tensor, "edges"]:
         """Return f on every edge."""
@@ -114,16 +128,17 @@ class PairScalar(nn.Module):
         both_ends = [x[:, 0]] + [torch.cat([x[:, 1 + i], x[:, 1 + k + i]]) for i in range(k)]
         self.center.copy_(torch.stack([0.5 * (c.max() + c.min()) for c in both_ends]))
         self.spread.copy_(torch.stack([_half_range(c) for c in both_ends]))
-        if self.output == "log":
+        if self.output != "linear":
             log = magnitude[magnitude > 0].log()
             self.offset.copy_(log.mean())
             self.gain.copy_(2.0 * _spread(log).clamp(min=1.0))
+        if self.output == "log":
             # A sign cannot change by descent through a force of zero: start on the side of the data.
             along = (force[graph.receiver] * directions(edges)).sum(-1) / magnitude[graph.receiver].clamp(
                 min=1e-300
             )
             self.sign.copy_(torch.where(along.mean() < 0, -0.5, 0.5))
-        else:
+        if self.output == "linear":
             self.gain.copy_(magnitude.square().mean().sqrt().clamp(min=1e-30))
 
 
@@ -201,61 +216,6 @@ class RadialForce(MessagePassing):
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes dim"]) -> Graph:
         """Write the total force on each node."""
         return graph.with_nodes({"force": Spec(irreps="1o", unit=self.unit)}, force=aggregated)
-
-
-class FreeForce(MessagePassing):
-    """Messages that are any vector of the displacement and the properties (Cranmer et al.'s standard model).
-
-    Not equivariant under rotations; its messages equal forces up to a linear map, which
-    `sciml.distill.reduce` fixes. Writes the node field ``force`` (``channels`` numbers).
-    """
-
-    about = About(
-        domain="particles",
-        content="properties p_i, p_j",
-        geometry="vector from sender to receiver",
-        equation=r"F_i = \sum_j f(r_{ij}\text{ as a vector}, p_i, p_j)",
-        cost="edges · network",
-        source="Cranmer et al. 2020, arXiv 2006.11287",
-    )
-    symmetry = Symmetry(groups=("S", "T"))
-    length: Tensor
-
-    def __init__(
-        self,
-        dim: int,
-        properties: Sequence[str] = (),
-        *,
-        channels: int | None = None,
-        hidden: Sequence[int] = (64, 64),
-        activation: str = "silu",
-    ) -> None:
-        super().__init__()
-        self.properties = tuple(properties)
-        self.channels = channels or dim
-        self.network = mlp(dim + 1 + 2 * len(self.properties), hidden, self.channels, activation)
-        self.register_buffer("length", torch.ones(()))
-
-    def message(self, edges: Edges) -> Float[Tensor, "edges channels"]:
-        """Return the message of each edge."""
-        vectors = edges.vectors() / self.length
-        columns = [vectors, vectors.norm(dim=-1, keepdim=True)]
-        columns += [edges.receiver(name)[:, None] for name in self.properties]
-        columns += [edges.sender(name)[:, None] for name in self.properties]
-        return self.network(torch.cat(columns, dim=-1))
-
-    def message_inputs(self, edges: Edges) -> dict[str, Tensor]:
-        """Return distance, direction and the properties at both ends."""
-        return pair_variables(edges, self.properties) | {"direction": directions(edges)}
-
-    def update(self, graph: Graph, aggregated: Float[Tensor, "nodes channels"]) -> Graph:
-        """Write the sum of the messages at each node."""
-        return graph.with_nodes(force=aggregated)
-
-    @torch.no_grad()
-    def fit(self, graph: Graph) -> None:
-        """Take the scale of lengths from the data."""
-        self.length.copy_(graph.edge_vectors().norm(dim=-1).mean())
 
 
 SYMBOLS = {"mass": "m", "charge": "q"}

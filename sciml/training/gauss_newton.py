@@ -87,6 +87,7 @@ class RadialJacobian:
             and isinstance(model.force, RadialForce)
             and isinstance(model.force.scalar, PairScalar)
             and model.update in ("force_over_mass", "force")
+            and model.own_force is None
             and not any(p.requires_grad for p in model.hidden.parameters())
         )
 
@@ -133,6 +134,7 @@ class FormulaJacobian:
             and isinstance(model.force, RadialForce)
             and isinstance(model.force.scalar, FormulaScalar)
             and model.update in ("force_over_mass", "force")
+            and (model.own_force is None or not model.hidden.names)
         )
 
     @torch.enable_grad()

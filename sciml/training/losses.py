@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from sciml.graph import Graph
 from sciml.nn.message_passing import segment_reduce
 
 Loss = Callable[[Float[Tensor, "rows dim"], Float[Tensor, "rows dim"], Graph], Float[Tensor, ""]]
+
+BEND = 0.3  # relative error from which Huber's loss grows only linearly
 
 
 def log_angle(
@@ -37,6 +39,18 @@ def relative(
     return ((prediction - target) * weights[:, None]).square().sum(-1).mean()
 
 
+def huber(
+    prediction: Float[Tensor, "nodes dim"], target: Float[Tensor, "nodes dim"], graph: Graph
+) -> Float[Tensor, ""]:
+    """Huber's loss of the error over the size of the vector itself, at least a third of the median size.
+
+    Close encounters, a thousand times stronger than the rest, count like all others, and none of them can
+    carry the training away (Huber 1964, doi 10.1214/aoms/1177703732).
+    """
+    error = (prediction - target).norm(dim=-1) * local_weights(target)
+    return nn.functional.huber_loss(error, torch.zeros_like(error), delta=BEND) / BEND
+
+
 def mse(
     prediction: Float[Tensor, "rows dim"], target: Float[Tensor, "rows dim"], graph: Graph
 ) -> Float[Tensor, ""]:
@@ -44,7 +58,13 @@ def mse(
     return (prediction - target).square().mean()
 
 
-LOSSES: dict[str, Loss] = {"log_angle": log_angle, "relative": relative, "mse": mse}
+LOSSES: dict[str, Loss] = {"log_angle": log_angle, "relative": relative, "huber": huber, "mse": mse}
+
+
+def local_weights(values: Float[Tensor, "nodes dim"]) -> Float[Tensor, "nodes"]:
+    """One over the size of each vector, or over a third of the median size where it is smaller."""
+    size = values.norm(dim=-1)
+    return 1.0 / (size + size.median() / 3).clamp(min=1e-300)
 
 
 def particle_weights(values: Float[Tensor, "nodes dim"], graph: Graph) -> Float[Tensor, "nodes"]:

@@ -23,8 +23,8 @@ class Stage:
     """One stage of training.
 
     Attributes:
-        optimizer: ``adam``, ``adamw``, ``lbfgs`` or ``levenberg_marquardt`` (least squares of the
-            relative error, whatever ``loss`` says).
+        optimizer: ``adam``, ``adamw``, ``lbfgs`` or ``levenberg_marquardt`` (least squares of the error
+            relative to each particle's acceleration, or to each vector itself if ``loss`` is ``huber``).
         epochs: passes over the training graphs.
         batch_size: graphs per step; None takes all at once, as second-order steps need.
         loss: name of the loss, see `sciml.training.losses`.

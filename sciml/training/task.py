@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.graph import Graph
+from sciml.models.interaction_network import InteractionNetwork
 from sciml.training.gauss_newton import LeastSquares
-from sciml.training.losses import LOSSES, mean_square, particle_labels, particle_weights
+from sciml.training.losses import LOSSES, local_weights, mean_square, particle_labels, particle_weights
 from sciml.training.stages import Stage, at_epoch, build
 
 RESOLUTION = 1e-3  # relative error below which a body is fitted well enough: reweighting stops there
@@ -51,6 +52,9 @@ class DynamicsTask(L.LightningModule):
         """Take one step of the current stage's optimizer."""
         number, epoch = at_epoch(self.stages, self.current_epoch)
         stage, optimizers = self.stages[number], self.optimizers()
+        if batch_idx == 0 and isinstance(self.model, InteractionNetwork):
+            epochs = sum(s.epochs for s in self.stages)
+            self.model.advance(batch, self.current_epoch / max(epochs, 1))
         optimizer = optimizers[number] if isinstance(optimizers, list) else optimizers
         if stage.optimizer == "levenberg_marquardt":
             loss = self._least_squares_step(optimizer, stage, epoch, batch)
@@ -68,9 +72,10 @@ class DynamicsTask(L.LightningModule):
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = LOSSES[stage.loss](self.model(batch).nodes[self.field], batch.nodes[self.field], batch)
-            self.manual_backward(loss)
+            whole = loss + self.model.penalty() if isinstance(self.model, InteractionNetwork) else loss
+            self.manual_backward(whole)
             losses.append(loss.detach())
-            return loss
+            return whole
 
         optimizer.step(closure=closure)
         self._check_finite(losses[0])
@@ -79,7 +84,8 @@ class DynamicsTask(L.LightningModule):
     def _least_squares_step(self, optimizer: Any, stage: Stage, epoch: int, batch: Graph) -> Tensor:
         problem = self._least_squares
         if problem is None:
-            weights = particle_weights(batch.nodes[self.field], batch)
+            target = batch.nodes[self.field]
+            weights = local_weights(target) if stage.loss == "huber" else particle_weights(target, batch)
             problem = self._least_squares = LeastSquares(self.model, batch, self.field, weights)
         if stage.reweight_after is not None and epoch >= stage.reweight_after:
             problem.weights = self._weights_by_residual(problem)
