@@ -26,7 +26,10 @@ class Law:
 
 
 def read_laws(text: str) -> list[Law]:
-    """Read lines 'name; formula; variable low high[ beyond_low beyond_high], ...; variable unit, ... -> unit'."""
+    """Read laws, one a line.
+
+    A line is 'name; formula; variable low high[ beyond_low beyond_high], ...; variable unit, ... -> unit'.
+    """
     laws = []
     for line in filter(None, map(str.strip, text.splitlines())):
         name, formula, variables, units = (part.strip() for part in line.split(";"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import sympy
@@ -24,6 +24,8 @@ class Problem:
         target_unit: unit of ``y``, or None if unknown.
         noise: loss that the errors of ``y`` alone would give (see `Candidate`), 0 if unknown; a simple
             formula at or below it leaves nothing to search for.
+        model: a function of ``X`` that was fitted to the target, such as the network that is distilled: its
+            derivatives show symmetries. None to read them from the data.
     """
 
     X: Float[np.ndarray, "rows variables"]
@@ -33,6 +35,7 @@ class Problem:
     units: tuple[str, ...] | None = None
     target_unit: str | None = None
     noise: float = 0.0
+    model: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 import scipy.optimize
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 LENGTHS = 350  # rows that lengths and noise are fitted to; the cost grows with the cube
 ROWS = 900  # rows that the posterior is conditioned on
@@ -22,13 +22,6 @@ STEP = 1e-4  # of a variable's spread, for differences of a callable without der
 
 Values = Float[np.ndarray, "rows"]
 Matrix = Float[np.ndarray, "rows variables"]
-
-
-class Smooth(Protocol):
-    """A function with derivatives, of the variables of a table."""
-
-    def value(self, X: Matrix) -> Values: ...
-    def gradient(self, X: Matrix) -> Matrix: ...
 
 
 @dataclass(frozen=True)
@@ -122,6 +115,57 @@ def fit_process(
     K += np.diag(np.exp(p[-1]) * shape[:ROWS] + 1e-9)
     alpha = scipy.linalg.solve(K, (t[:ROWS] - mean) / size, assume_a="pos", check_finite=False)
     return Process(inputs, alpha * size, center, spread, mean, -float(found.fun) - few * np.log(size), p)
+
+
+@dataclass(frozen=True)
+class Smoother:
+    """A Gaussian process through data whose variables and target may stretch over decades.
+
+    Attributes:
+        process: of the variables, or their logarithms, to the target, or its logarithm.
+        logs: which variables enter by their logarithms.
+        log_target: whether the process is of log|y|.
+        sign: of the target, where it is of one sign.
+        evidence: log density of the target, so that smoothers of one target compare.
+    """
+
+    process: Process
+    logs: Bool[np.ndarray, "variables"]
+    log_target: bool
+    sign: float
+    evidence: float
+
+    def value(self, X: Matrix) -> Values:
+        """Return the smoothed target."""
+        found = self.process.value(self._inputs(X))
+        return self.sign * np.exp(np.clip(found, -300, 300)) if self.log_target else found
+
+    def gradient(self, X: Matrix) -> Matrix:
+        """Return the derivatives of the target, or of its logarithm where the process is of that."""
+        slope = self.process.gradient(self._inputs(X))
+        return np.where(self.logs, slope / np.where(self.logs, X, 1.0), slope)
+
+    def _inputs(self, X: Matrix) -> Matrix:
+        return np.where(self.logs, np.log(np.maximum(np.where(self.logs, X, 1.0), 1e-300)), X)
+
+
+def smooth(X: Matrix, y: Values, weights: Values, start: Smoother | None = None) -> Smoother:
+    """Fit a smoother; ``start`` is one of a like problem, whose noise is a first guess."""
+    low, high = np.quantile(X, 0.02, axis=0), np.quantile(X, 0.98, axis=0)
+    logs = (X.min(0) > 0) & (high > 3 * np.maximum(low, 1e-300))
+    sign = float(np.sign(y[0]))
+    low_y, high_y = np.quantile(np.abs(y), [0.02, 0.98])
+    log_target = bool(sign and (np.sign(y) == sign).all() and high_y > 4 * low_y)
+    t, slope = (np.log(np.abs(y)), 1 / np.abs(y)) if log_target else (y, np.ones_like(y))
+    inputs = np.where(logs, np.log(np.where(logs, X, 1.0)), X)
+    variance = slope**2 / np.maximum(weights, 1e-6 * weights.mean())
+    guess = None
+    if start is not None and start.log_target == log_target:
+        p, v = start.process.parameters, X.shape[1]
+        guess = np.r_[np.full(v, np.log(1.5 * np.sqrt(v))), p[-2:]]
+    process = fit_process(inputs, t, variance, guess)
+    evidence = process.evidence + float(np.log(slope[:LENGTHS]).sum())
+    return Smoother(process, logs, log_target, sign, evidence)
 
 
 @dataclass(frozen=True)

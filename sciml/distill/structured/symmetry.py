@@ -71,15 +71,16 @@ def _line(sign: int) -> Merge:
     )
 
 
+PRODUCT, RATIO = _power(1, 1), _power(1, -1)
 MERGES = (
-    _line(-1), _line(1), _power(1, 1), _power(1, -1), _squares(1), _squares(-1),
+    _line(-1), _line(1), PRODUCT, RATIO, _squares(1), _squares(-1),
     _power(1, 2), _power(2, 1), _power(1, -2), _power(2, -1),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Found:
-    """A pair (i, j) that ``merge`` may stand for; ``angle`` is the mean squared sine between the gradients."""
+    """A pair (i, j) that ``merge`` may stand for, and the mean squared sine between the gradients."""
 
     i: int
     j: int

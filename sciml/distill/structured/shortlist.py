@@ -1,0 +1,146 @@
+"""The formulas that a search has fitted: which to fit closely, which is best, whether it is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import sympy
+from jaxtyping import Float
+
+from sciml.distill.expression import complexity
+from sciml.distill.front import FLOOR, Candidate, Front, Problem
+from sciml.distill.structured.budget import Budget, Ended
+from sciml.distill.structured.fitting import Fit
+from sciml.distill.structured.polish import Polished, fit, polish
+from sciml.distill.structured.screening import FEW, effective_rows
+from sciml.distill.structured.table import Table
+
+ENGINE = "structured"
+ROUGH = 1000  # rows that proposals are compared on; the few that remain see the whole table
+CLOSE = 30.0  # nats of description length within which a formula is worth polishing
+
+
+class ShortList:
+    """Formulas fitted on the whole table, by expression.
+
+    Attributes:
+        probes: [features, rows], what a residual should not depend on; None to trust no formula.
+        trusted: nodes up to which a formula that leaves only noise ends the search.
+    """
+
+    def __init__(self, problem: Problem, table: Table, budget: Budget):
+        self.problem, self.table, self.budget = problem, table, budget
+        self.found: dict[sympy.Expr, Polished] = {}
+        self.seen: set[sympy.Expr] = set()
+        self.probes: Float[np.ndarray, "features rows"] | None = None
+        self.trusted = 14
+        self.keep(fit(sympy.Float(np.average(table.y, weights=table.weights)), table))
+
+    def consider(self, proposals: Iterable[sympy.Expr]) -> None:
+        """Fit proposals on few rows; polish the shortest descriptions, and what improves the front."""
+        few = self.table.head(ROUGH)
+        rough: list[Polished] = []
+        try:
+            for e in proposals:
+                if e not in self.seen:
+                    self.seen.add(e)
+                    self.budget.spend()
+                    fitted = fit(e, few, 12)
+                    if fitted is not None:
+                        rough.append(fitted)
+        except (Ended, KeyboardInterrupt):
+            for p in sorted(rough, key=lambda p: p.length)[:4]:
+                self.keep(fit(p.expression, self.table))
+            raise
+        rough.sort(key=lambda p: p.length)
+        chosen = rough[:4]
+        for p in sorted(rough[4:], key=lambda p: complexity(p.expression)):
+            size = complexity(p.expression)
+            if all(
+                q.loss > p.loss for q in [*self.found.values(), *chosen] if complexity(q.expression) <= size
+            ):
+                chosen.append(p)
+        for p in chosen[:7]:
+            self.budget.spend()
+            again = fit(p.expression, self.table)
+            if again is None:
+                continue
+            close = again.length < self.best().length + CLOSE
+            for q in polish(again, self.table) if close else [again]:
+                self.keep(q)
+
+    def keep(self, formula: Polished | None) -> None:
+        """Remember a formula that was fitted on the whole table."""
+        if formula is not None:
+            self.found[formula.expression] = formula
+
+    def best(self) -> Polished:
+        """Return the shortest description."""
+        return min(self.found.values(), key=lambda p: p.length)
+
+    def done(self) -> bool:
+        """Tell whether a simple formula leaves only noise: no feature of the library explains the rest."""
+        best = self.best()
+        if best.loss < 1e-22:
+            return True
+        if any(p.loss <= self.problem.noise and self._plain(p.expression) for p in self.found.values()):
+            return True
+        odd = any(power.exp.is_Float for power in best.expression.atoms(sympy.Pow))
+        trusted = 9 if odd else self.trusted  # real exponents imitate much
+        if complexity(best.expression) > trusted:
+            return False
+        if self.probes is None or len(self.table) < 2 * FEW:
+            return False
+        many = self.table.head(self.probes.shape[1])
+        bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
+        r = bound.residual()
+        F = self.probes * bound.root
+        F /= np.abs(F).max(1, keepdims=True) + 1e-300
+        z = (F @ r) / np.sqrt((F**2) @ (r**2) + 1e-300)  # White (1980): the noise need not be equal
+        return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 1)
+
+    def _plain(self, expression: sympy.Expr) -> bool:
+        """Whether a formula is too simple, and its exponents too round, to be there by chance."""
+        odd = any(power.exp.is_Float for power in expression.atoms(sympy.Pow))
+        return not odd and complexity(expression) <= self.trusted
+
+    def residual(self, expression: sympy.Expr) -> Float[np.ndarray, "rows"]:
+        """Return what a formula leaves over, in units of its error."""
+        t = self.table
+        return Fit(expression, t.symbols, t.X, t.y, t.weights).residual()
+
+    def front(self, messages: Iterable[str], complete: bool = True, final: bool = True) -> Front:
+        """Return the front; if final, in the user's scales and with constants refitted on all rows."""
+        rows = len(self.problem.y)
+        by_size: dict[int, Polished] = {}
+        for p in sorted(self.found.values(), key=lambda p: p.length):
+            by_size.setdefault(complexity(p.expression), p)
+        chosen = Front.of((Candidate(p.expression, c, p.loss, ENGINE) for c, p in by_size.items()), rows)
+        candidates = [self._rescore(c, refit=final and complete) for c in chosen]
+        independent = self._independent_rows(chosen)
+        return Front.of(
+            candidates, rows, complete=complete, messages=tuple(messages), effective_rows=independent
+        )
+
+    def _independent_rows(self, front: Front) -> float | None:
+        """Return the share of independent rows in what the most exact formula leaves over, times all rows."""
+        t = self.table
+        if not front.candidates:
+            return None
+        last = front.candidates[-1]
+        used = [i for i, s in enumerate(t.symbols) if s in last.expression.free_symbols]
+        if not used or last.loss < FLOOR or len(t) < 20:
+            return None
+        return effective_rows(t.X[:, used], self.residual(last.expression)) / len(t) * front.rows
+
+    def _rescore(self, candidate: Candidate, refit: bool) -> Candidate:
+        """Bring a formula to the user's scales and score it on all rows."""
+        p, t = self.problem, self.table
+        weights = np.ones(len(p.y)) if p.weights is None else np.asarray(p.weights, float)
+        X, y = np.asarray(p.X, float)[:, list(t.columns)] / t.scales, np.asarray(p.y, float) / t.y_scale
+        total = np.mean(weights * y**2)
+        bound = Fit(candidate.expression, t.symbols, X, y, weights / (total or 1.0))
+        loss = bound.refit(3) if refit and len(y) > len(t) else bound.loss()
+        e = t.unscale(bound.expression())
+        return Candidate(e, complexity(e), loss, ENGINE)
