@@ -132,6 +132,19 @@ class Front:
         loss = max(candidate.loss, self.noise)
         return description_length(candidate.expression, candidate.complexity, loss, rows)
 
+    def alternatives(self, nats: float = 5.0) -> tuple[Candidate, ...]:
+        """Return the formulas that the data cannot tell from the best, the likeliest first.
+
+        A difference of ``nats`` in description length is odds of e^nats: at 5, 150 to 1. They may be other
+        forms of one law; what they say beyond the data may differ widely.
+
+        Raises:
+            ValueError: if the front is empty.
+        """
+        best = self.best()
+        near = (c for c in self if c is not best and self.length(c) < self.length(best) + nats)
+        return tuple(sorted(near, key=self.length))
+
     def merge(self, other: Front) -> Front:
         """Return the front of both, complete only if both are; of two estimates, the cautious one."""
         estimates = [e for e in (self.effective_rows, other.effective_rows) if e is not None]

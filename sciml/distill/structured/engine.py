@@ -7,6 +7,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import sympy
@@ -14,17 +15,16 @@ import sympy
 from sciml.distill.front import Candidate, Front, Problem
 from sciml.distill.structured import powers, products, sums, targets
 from sciml.distill.structured.budget import Budget, Ended
-from sciml.distill.structured.library import library
-from sciml.distill.structured.monomials import atoms
+from sciml.distill.structured.material import Material
 from sciml.distill.structured.reduction import Guide, Reduced, dimensionless, part, parts
 from sciml.distill.structured.screening import active_variables
 from sciml.distill.structured.shortlist import ENGINE, ShortList
 from sciml.distill.structured.smoother import Model, Smoother
-from sciml.distill.structured.steps import steps
 from sciml.distill.structured.table import Table, check, prepare
 
 log = logging.getLogger(__name__)
 FEWEST = 60  # rows that a smoother is fitted to
+EASY = 2  # variables of a smaller problem that is solved before the many sums are tried
 
 
 def search(
@@ -63,7 +63,7 @@ def search(
     try:
         state.run()
     except Ended:
-        log.debug("ended before the last stage")
+        state.messages.append("ended by the given time or evaluations before everything was tried")
     except KeyboardInterrupt:
         interrupted = "interrupted: this is what was found until then"
         return state.shortlist.front([*state.messages, interrupted], complete=False)
@@ -77,6 +77,7 @@ class _Search:
         self.problem, self.budget, self.seed, self.on_front = problem, budget, seed, on_front
         self.table, self.messages = prepare(problem, np.random.default_rng(seed))
         self.shortlist = ShortList(problem, self.table, budget)
+        self.postponed: list[Callable[[], list[sympy.Expr]]] = []
 
     def run(self) -> None:
         """Search in the variables that matter; then again in those that what is left over depends on."""
@@ -85,20 +86,28 @@ class _Search:
             return
         if self.finished([powers.propose(self.table.head(2000))]):
             return
-        active = active_variables(self.table, self.seed) or list(range(len(self.table.symbols)))[:8]
+        shown = active_variables(self.table, self.seed)
+        active = shown or list(range(len(self.table.symbols)))[:8]
         with_units = self.table.dimensions.shape[1] and self.table.target_dimension is not None
-        stages: list[Iterator[Iterable[sympy.Expr]]] = [self.passes(active), self.smaller(active)]
-        if self.problem.model is not None:
-            stages.reverse()
-        if with_units:
-            stages.insert(0, self.passes(active, strict=True))
-        if self.finished(itertools.chain(*stages)):
+        log.info("active variables: %s", [str(self.table.symbols[j]) for j in active])
+        material = Material(self.table, active)
+        free, smaller = self.passes(material), self.smaller(active)
+        # a network shows at once what smaller problem there is; noisy data only by a fit that takes time
+        likely = [] if self.problem.model is not None else [itertools.islice(free, 3)]
+        consistent = [self.passes(material, strict=True)] if with_units else []
+        stages: Iterator[Iterable[sympy.Expr]] = itertools.chain(*consistent, *likely, smaller, free)
+        if not shown:  # it may all be noise: what is plain would be found in the first stages
+            stages = itertools.islice(free, 3)
+        if self.finished(itertools.chain(stages, (job() for job in self.postponed))):
             return
         rest = self.residual_table()
         found = [] if rest is None else active_variables(rest, self.seed, least=0.02)  # mostly noise
         more = [j for j in found if j not in active]
-        if more:
-            self.finished(self.passes([*active, *more]))
+        if more and self.finished(self.passes(Material(self.table, [*active, *more]))):
+            return
+        if found:
+            names = ", ".join(str(self.table.symbols[j]) for j in found)
+            self.messages.append(f"what the best formula leaves over still depends on {names}: no law found")
 
     def finished(self, stages: Iterable[Iterable[sympy.Expr]]) -> bool:
         """Go through the stages until a formula leaves nothing to explain; tell whether one does."""
@@ -110,28 +119,21 @@ class _Search:
                 return True
         return False
 
-    def passes(self, active: list[int], strict: bool = False) -> Iterator[Iterable[sympy.Expr]]:
+    def passes(self, material: Material, strict: bool = False) -> Iterator[Iterable[sympy.Expr]]:
         """Yield the proposals of products, then of sums; if strict, of the unit-consistent ones."""
-        log.info("active variables: %s", [str(self.table.symbols[j]) for j in active])
-        small = self.table.head(600)
-        basis = atoms(small, active[:8])
-        jumps = steps(self.table.head(2000), active)
-        features = library(basis, jumps, 15000, targets.goals(self.table) if strict else None)
+        shortlist, few = self.shortlist, material.few
+        shortlist.material = material
         self.budget.look()
-        many = self.table.head(2000)
-        chosen = np.argsort(features.cost, kind="stable")[:4000]
-        self.shortlist.probes = features.evaluate(atoms(many, active[:8]), chosen).astype(np.float32)
+        composites = material.factors(strict)
         self.budget.look()
-        composites = products.factors(basis, 3000, strict)
-        self.budget.look()
-        found = products.propose(small, composites)[:96]
-        self.shortlist.trusted = 14
-        yield found
-        yield [e for t in targets.FUNCTIONS.values() for e in products.inside(small, composites, t)]
+        shortlist.trusted = 14
+        yield products.propose(few, composites)[:96]
+        yield [e for t in targets.FUNCTIONS.values() for e in products.inside(few, composites, t)]
+        shortlist.trusted = 22
         for name in targets.TARGETS:
-            self.shortlist.trusted = 22
             self.budget.look()
-            yield sums.propose(small, features, name)[:30]
+            features = material.consistent if strict else material.features
+            yield sums.propose(few, features, name, strict)[:30]
 
     def smaller(self, active: list[int]) -> Iterator[Iterable[sympy.Expr]]:
         """Yield what is found in the smaller problems that this one comes down to."""
@@ -145,11 +147,14 @@ class _Search:
             small, smoother = guide.simplify(start)
             if small is not whole:
                 log.info("; ".join(small.words))
-                yield self.inner(small)
+                if len(small.variables) <= EASY:
+                    yield self.inner(small)
+                else:
+                    self.postponed.append(partial(self.inner, small))
             for product in (False, True):
                 groups = parts(small, smoother, np.random.default_rng(self.seed), product)
                 if len(groups) > 1:
-                    yield self.pieces(small, smoother, groups, product)
+                    self.postponed.append(partial(self.pieces, small, smoother, groups, product))
 
     def inner(self, small: Reduced, most: int = 24) -> list[sympy.Expr]:
         """Return the best formulas of a smaller problem, in the variables of this one."""
@@ -167,7 +172,7 @@ class _Search:
     def alone(self) -> None:
         """Search a problem that is not reduced further."""
         if self.table.symbols and not self.finished([powers.propose(self.table.head(2000))]):
-            self.finished(self.passes(list(range(len(self.table.symbols)))))
+            self.finished(self.passes(Material(self.table, list(range(len(self.table.symbols))))))
 
     def pieces(
         self, small: Reduced, smoother: Smoother, groups: list[list[int]], product: bool
@@ -191,7 +196,11 @@ class _Search:
         if self.problem.model is None:
             return None
         t, X = self.table, np.asarray(self.problem.X, float)
-        return Model(self.problem.model, t.columns, np.median(X, 0), t.scales, t.y_scale, t.X.std(0))
+        kept = X[:, list(t.columns)]
+        source = tuple(
+            next((j for j, other in enumerate(kept.T) if np.array_equal(column, other)), -1) for column in X.T
+        )
+        return Model(self.problem.model, source, np.median(X, 0), t.scales, t.y_scale, t.X.std(0))
 
     def residual_table(self) -> Table | None:
         """Return the table with what the best formula leaves over as the target."""

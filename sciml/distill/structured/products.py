@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 
 from sciml.distill.structured.dimensions import equal
 from sciml.distill.structured.monomials import Atoms, enumerate_powers
-from sciml.distill.structured.subsets import Chosen, Subsets, round_powers
+from sciml.distill.structured.subsets import Chosen, Subsets, affordable, round_powers
 from sciml.distill.structured.table import Table
 from sciml.distill.structured.targets import Target, applies
 
@@ -66,6 +66,7 @@ def _shifted_exponential(a: float) -> Kind:
 _SIMPLE = (0.5, -0.5, 2.0, -2.0, 1 / 3, -1 / 3, 3.0, -3.0, 0.25, -0.25, 4.0, -4.0)
 _FINE = tuple(s * c for c in np.geomspace(0.02, 50, 28) for s in (1, -1))
 SMALL = 0.15  # of the root mean square: targets that noise of some percent swamps
+INSIDE = 3000  # composite factors that are tried inside a function
 UNIT = 3  # nodes that a constant with a unit costs beside itself
 _WAVES = tuple(np.geomspace(0.4, 8, 24))
 _WIDE = tuple(s * c for c in np.geomspace(0.05, 20, 20) for s in (1, -1))
@@ -107,6 +108,12 @@ class Factors:
     cost: np.ndarray
     logs: Float[np.ndarray, "factors rows"]
     signed: Bool[np.ndarray, "factors"]
+
+    def cheapest(self, count: int) -> Factors:
+        """Return the factors of fewest nodes."""
+        k = np.argsort(self.cost, kind="stable")[:count]
+        rows = (self.powers, self.kind, self.scale, self.cost, self.logs, self.signed)
+        return Factors(self.atoms, *(row[k] for row in rows))
 
     def expression(self, k: int, power: float) -> sympy.Expr:
         """Return factor ``k`` to a power; a Float stands for a constant that may be refitted."""
@@ -182,6 +189,7 @@ def inside(table: Table, found: Factors, target: Target, keep: int = 6) -> list[
     """Return functions T⁻¹ of products with at most one composite factor."""
     if not applies(table, target):
         return []
+    found = found.cheapest(INSIDE)
     good = target.reaches(table.y)
     y = np.where(good, table.y, np.median(table.y[good]))
     with np.errstate(all="ignore"):
@@ -222,7 +230,7 @@ def _propose(table: Table, found: Factors, w: np.ndarray, depth: int, keep: int)
     grids: list[tuple[int, ...]] = [(), *((1,) if s else (1, 2, 3) for s in signed)]
     problem = Subsets(found.logs, target, w, found.cost, always=base)
     out = []
-    for _, chosen in problem.best(depth, keep, term=1):
+    for _, chosen in problem.best(affordable(depth, len(table)), keep, term=1):
         free = [found.kind[k] >= 0 and KINDS[found.kind[k]].exponential for k in chosen]
         factors = np.array([found.logs[k] for k in chosen], float).reshape(len(chosen), len(table)).T
         columns = np.column_stack([base, factors])

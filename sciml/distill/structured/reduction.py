@@ -23,9 +23,10 @@ from sciml.distill.structured.table import Table
 
 ANGLE = 0.1  # mean squared sine up to which gradients may be parallel, when they are estimated
 KNOWN = 0.02  # likewise, when they are the user's own function's
-TRIALS = 5  # symmetries that are put to the test before a round is given up
+PER_PAIR = 2  # symmetries of one pair of variables that are put to the test
+TRIALS = 8  # symmetries that are put to the test before a round is given up
 SLACK = 1.0  # nats of evidence that a reduction may cost
-SEPARATE = 3e-3  # share of the variance up to which variables count as separate
+SEPARATE = 3e-4  # share of the variance up to which variables count as separate; more where there is noise
 PAIRS = 400  # of rows, whose variables are exchanged
 _POWERS = (1, -1, 2, -2, 0.5, -0.5, 3, -3)
 
@@ -51,6 +52,11 @@ class Reduced:
     dimensions: Float[np.ndarray, "variables base"]
     blocks: tuple[frozenset[int], ...]
     words: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What was done last, by which a refused step is known again."""
+        return self.words[-2:]
 
     @classmethod
     def of(cls, table: Table, active: list[int]) -> Reduced:
@@ -156,6 +162,7 @@ class Guide:
         """Take the data; ``alive`` is called between steps and may raise to end the search."""
         rows = min(len(table), ROWS)
         self.table, self.model, self.alive = table.head(rows), model, alive
+        self.refused: set[tuple[str, ...]] = set()
         self.y = self.table.y if model is None else model.value(self.table.X)
 
     def simplify(self, problem: Reduced) -> tuple[Reduced, Smoother]:
@@ -168,6 +175,7 @@ class Guide:
                 if new.evidence > smoother.evidence - SLACK:
                     problem, smoother = trial, new
                     break
+                self.refused.add(trial.key)
             else:
                 break
         return problem, smoother
@@ -187,30 +195,27 @@ class Guide:
         level, gradient = self.slopes(problem, smoother)
         weights = np.ones(len(X)) if smoother.log_target else self.table.weights * problem.size[: len(X)] ** 2
         most = ANGLE if self.model is None else KNOWN
-        found: list[tuple[float, int, Reduced]] = []
-        for pair in symmetries(X, gradient, weights, problem.dimensions, most)[:TRIALS]:
-            found.append((pair.angle, len(found), problem.merged(pair)))
+        pairs: dict[tuple[int, int], int] = {}
+        found: list[tuple[float, Reduced]] = []
+        for pair in symmetries(X, gradient, weights, problem.dimensions, most):
+            pairs[pair.i, pair.j] = pairs.get((pair.i, pair.j), 0) + 1
+            if pairs[pair.i, pair.j] <= PER_PAIR:
+                found.append((pair.angle, problem.merged(pair)))
         rates = X * gradient
         mean = lambda values: float(np.average(values, weights=weights))
         misfit = lambda rate, p: mean((rate - p * level) ** 2) / mean(rate**2 + (p * level) ** 2)
         for i in range(X.shape[1]):
-            for p in _POWERS:
-                if p % 1 and X[:, i].min() <= 0:
-                    continue
-                if (angle := misfit(rates[:, i], p)) < most:
-                    found.append((angle, len(found), problem.divided(i, p)))
+            angle, p = min((misfit(rates[:, i], p), p) for p in _POWERS)
+            if angle < most and (p % 1 == 0 or X[:, i].min() > 0):
+                found.append((angle, problem.divided(i, p)))
         for i, j in itertools.permutations(np.flatnonzero((X > 0).all(0)).tolist(), 2):
             for sign in (1, -1):  # y = xᵖ h(z/x), or xᵖ h(zx)
                 rate = rates[:, i] + sign * rates[:, j]
-                p = (
-                    np.round(
-                        2 * np.average(rate * level, weights=weights) / np.average(level**2, weights=weights)
-                    )
-                    / 2
-                )
+                p = round(2 * mean(rate * level) / mean(level**2)) / 2
                 if p and (angle := misfit(rate, p)) < most:
-                    found.append((angle, len(found), problem.scaled(i, p, j, -sign)))
-        return [reduced for _, _, reduced in sorted(found, key=lambda f: f[:2])[:TRIALS]]
+                    found.append((angle, problem.scaled(i, p, j, -sign)))
+        found.sort(key=lambda f: f[0])
+        return [reduced for _, reduced in found if reduced.key not in self.refused][:TRIALS]
 
     def slopes(self, problem: Reduced, smoother: Smoother) -> tuple[Values, Matrix]:
         """Return the reduced target and its gradient; of its logarithm, if the smoother is of that."""
@@ -248,7 +253,7 @@ def parts(problem: Reduced, smoother: Smoother, rng: np.random.Generator, produc
     X = problem.X[:ROWS]
     count = X.shape[1]
     first, second = X[rng.integers(len(X), size=PAIRS)], X[rng.integers(len(X), size=PAIRS)]
-    level = smoother.value(X)
+    level, noise = smoother.value(X), float(np.exp(smoother.process.parameters[-1]))
     together = np.eye(count, dtype=bool)
     for i in range(count):
         for j in range(i + 1, count):
@@ -262,7 +267,7 @@ def parts(problem: Reduced, smoother: Smoother, rng: np.random.Generator, produc
                 share = np.mean((a * b - c * d) ** 2) / max(np.mean((a * b) ** 2 + (c * d) ** 2), 1e-300)
             else:
                 share = np.mean((a + b - c - d) ** 2) / max(4 * np.var(level), 1e-300)
-            together[i, j] = together[j, i] = share > SEPARATE
+            together[i, j] = together[j, i] = share > SEPARATE + 0.3 * noise
     labels = scipy.sparse.csgraph.connected_components(together)[1]
     return [np.flatnonzero(labels == k).tolist() for k in range(labels.max() + 1)]
 

@@ -12,12 +12,14 @@ from sciml.distill.expression import complexity
 from sciml.distill.front import FLOOR, Candidate, Front, Problem
 from sciml.distill.structured.budget import Budget, Ended
 from sciml.distill.structured.fitting import Fit
+from sciml.distill.structured.material import Material
 from sciml.distill.structured.polish import Polished, fit, polish
 from sciml.distill.structured.screening import FEW, effective_rows
 from sciml.distill.structured.table import Table
 
 ENGINE = "structured"
 ROUGH = 1000  # rows that proposals are compared on; the few that remain see the whole table
+REFIT = 20_000  # rows that the short list is refitted on; the best sees all
 CLOSE = 30.0  # nats of description length within which a formula is worth polishing
 
 
@@ -25,7 +27,7 @@ class ShortList:
     """Formulas fitted on the whole table, by expression.
 
     Attributes:
-        probes: [features, rows], what a residual should not depend on; None to trust no formula.
+        material: has the features that a residual should not depend on; None to trust no formula.
         trusted: nodes up to which a formula that leaves only noise ends the search.
     """
 
@@ -33,7 +35,7 @@ class ShortList:
         self.problem, self.table, self.budget = problem, table, budget
         self.found: dict[sympy.Expr, Polished] = {}
         self.seen: set[sympy.Expr] = set()
-        self.probes: Float[np.ndarray, "features rows"] | None = None
+        self.material: Material | None = None
         self.trusted = 14
         self.keep(fit(sympy.Float(np.average(table.y, weights=table.weights)), table))
 
@@ -90,12 +92,12 @@ class ShortList:
         trusted = 9 if odd else self.trusted  # real exponents imitate much
         if complexity(best.expression) > trusted:
             return False
-        if self.probes is None or len(self.table) < 2 * FEW:
+        if self.material is None or len(self.table) < 2 * FEW:
             return False
-        many = self.table.head(self.probes.shape[1])
+        many, probes = self.material.many, self.material.probes
         bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
         r = bound.residual()
-        F = self.probes * bound.root
+        F = probes * bound.root
         F /= np.abs(F).max(1, keepdims=True) + 1e-300
         z = (F @ r) / np.sqrt((F**2) @ (r**2) + 1e-300)  # White (1980): the noise need not be equal
         return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 1)
@@ -111,13 +113,17 @@ class ShortList:
         return Fit(expression, t.symbols, t.X, t.y, t.weights).residual()
 
     def front(self, messages: Iterable[str], complete: bool = True, final: bool = True) -> Front:
-        """Return the front; if final, in the user's scales and with constants refitted on all rows."""
+        """Return the front in the user's scales; if final, refitted on more rows and scored on all."""
         rows = len(self.problem.y)
         by_size: dict[int, Polished] = {}
         for p in sorted(self.found.values(), key=lambda p: p.length):
             by_size.setdefault(complexity(p.expression), p)
         chosen = Front.of((Candidate(p.expression, c, p.loss, ENGINE) for c, p in by_size.items()), rows)
-        candidates = [self._rescore(c, refit=final and complete) for c in chosen]
+        if not final:
+            unscaled = [(self.table.unscale(c.expression), c.loss) for c in chosen]
+            return Front.of((Candidate(e, complexity(e), loss, ENGINE) for e, loss in unscaled), rows)
+        best = self.best().expression
+        candidates = [self._rescore(c, complete, whole=c.expression == best) for c in chosen]
         independent = self._independent_rows(chosen)
         return Front.of(
             candidates, rows, complete=complete, messages=tuple(messages), effective_rows=independent
@@ -134,13 +140,20 @@ class ShortList:
             return None
         return effective_rows(t.X[:, used], self.residual(last.expression)) / len(t) * front.rows
 
-    def _rescore(self, candidate: Candidate, refit: bool) -> Candidate:
-        """Bring a formula to the user's scales and score it on all rows."""
+    def _rescore(self, candidate: Candidate, refit: bool, whole: bool) -> Candidate:
+        """Bring a formula to the user's scales, refit it on `REFIT` rows or the whole, score it on all."""
         p, t = self.problem, self.table
         weights = np.ones(len(p.y)) if p.weights is None else np.asarray(p.weights, float)
         X, y = np.asarray(p.X, float)[:, list(t.columns)] / t.scales, np.asarray(p.y, float) / t.y_scale
         total = np.mean(weights * y**2)
-        bound = Fit(candidate.expression, t.symbols, X, y, weights / (total or 1.0))
-        loss = bound.refit(3) if refit and len(y) > len(t) else bound.loss()
+        weights = weights / (total or 1.0)
+        found = candidate.expression
+        if refit and len(y) > len(t):
+            step = max(1, len(y) // REFIT)
+            some = Fit(found, t.symbols, X[::step], y[::step], weights[::step])
+            some.refit(3)
+            found = some.expression()
+        bound = Fit(found, t.symbols, X, y, weights)
+        loss = bound.refit(2) if refit and whole and len(y) > REFIT else bound.loss()
         e = t.unscale(bound.expression())
         return Candidate(e, complexity(e), loss, ENGINE)

@@ -176,15 +176,16 @@ class Model:
         function: from [rows, variables] in the user's units to [rows] or [rows, 1]. A torch module is given
             a tensor and differentiated by autograd; anything else is given an array and differentiated by
             central differences.
-        columns: which of the function's variables the table has.
-        typical: [variables], values for those that the table does not have.
+        source: for each of the function's variables the table's variable that it is, -1 for those that the
+            table does not have, since they are constant.
+        typical: for each of the function's variables its median.
         scales: units of the table's variables.
         y_scale: unit of the table's target.
         spread: of the table's variables.
     """
 
     function: Callable[[Any], Any]
-    columns: tuple[int, ...]
+    source: tuple[int, ...]
     typical: Values
     scales: Values
     y_scale: float
@@ -217,7 +218,11 @@ class Model:
 
             full = _tensor(self._insert(X), module).requires_grad_(True)
             (slope,) = torch.autograd.grad(module(full).sum(), full)
-            found = slope.detach().cpu().numpy().astype(np.float64)[:, list(self.columns)]
+            by_column = slope.detach().cpu().numpy().astype(np.float64)
+            found = np.zeros(X.shape)
+            for column, j in enumerate(self.source):
+                if j >= 0:
+                    found[:, j] += by_column[:, column]
             return found * self.scales / self.y_scale
         columns = []
         for j, width in enumerate(self.spread * STEP):
@@ -228,7 +233,9 @@ class Model:
 
     def _insert(self, X: Matrix) -> Matrix:
         full = np.tile(self.typical, (len(X), 1))
-        full[:, list(self.columns)] = X * self.scales
+        for column, j in enumerate(self.source):
+            if j >= 0:
+                full[:, column] = X[:, j] * self.scales[j]
         return full
 
 

@@ -12,13 +12,18 @@ import sympy
 from sciml.distill.structured.dimensions import equal
 from sciml.distill.structured.library import Library
 from sciml.distill.structured.products import UNIT
-from sciml.distill.structured.subsets import Subsets
+from sciml.distill.structured.subsets import Subsets, affordable
 from sciml.distill.structured.table import Table
 from sciml.distill.structured.targets import TARGETS
 
 
-def propose(table: Table, features: Library, name: str, depth: int = 5, keep: int = 12) -> list[sympy.Expr]:
-    """Return sums under one transformation of the target: sizes in turns, the best of each first."""
+def propose(
+    table: Table, features: Library, name: str, strict: bool = False, depth: int = 5, keep: int = 12
+) -> list[sympy.Expr]:
+    """Return sums under one transformation of the target: sizes in turns, the best of each first.
+
+    If strict, of features with the transformed target's dimension only; else these are preferred.
+    """
     target = TARGETS[name]
     y, flip = table.y, 1
     if not target.signed:
@@ -31,15 +36,22 @@ def propose(table: Table, features: Library, name: str, depth: int = 5, keep: in
         return []
     y = np.where(good, y, scale)
     t, w = target.apply(y), np.where(good, table.weights / target.slope(y) ** 2, 0.0)
-    cost = features.cost
+    cost, kept = features.cost, np.arange(len(features.cost))
     if table.target_dimension is not None:
-        cost = cost + UNIT * ~equal(features.dimensions, (target.power or 0) * table.target_dimension)
-    problem = Subsets(features.values, t, w / w.mean(), cost)
+        fits = equal(features.dimensions, (target.power or 0) * table.target_dimension)
+        cost = cost + UNIT * ~fits
+        kept = np.flatnonzero(fits) if strict else kept
+    if not len(kept):
+        return []
+    problem = Subsets(features.values[kept], t, w / w.mean(), cost[kept])
     out = []
-    for _, chosen in problem.best(depth, keep, term=3, small=240):
+    for _, chosen in problem.best(affordable(depth, len(table)), keep, term=3, small=240):
         coefficients = problem.exact(chosen)[1]
         inner = sympy.Add(
-            *(sympy.Float(c) * features.expression(k) for k, c in zip(chosen, coefficients, strict=True))
+            *(
+                sympy.Float(c) * features.expression(kept[k])
+                for k, c in zip(chosen, coefficients, strict=True)
+            )
         )
         if inner != 0:
             out.append(flip * target.invert(inner))
