@@ -23,7 +23,7 @@ from sciml.distill.structured.smoother import Model, Smoother
 from sciml.distill.structured.table import Table, check, prepare
 
 log = logging.getLogger(__name__)
-FEWEST = 60  # rows that a smoother is fitted to
+FEWEST = 60  # rows that a smoother or a forest is fitted to
 EASY = 2  # variables of a smaller problem that is solved before the many sums are tried
 
 
@@ -101,7 +101,9 @@ class _Search:
         if self.finished(itertools.chain(stages, (job() for job in self.postponed))):
             return
         rest = self.residual_table()
-        found = [] if rest is None else active_variables(rest, self.seed, least=0.02)  # mostly noise
+        if rest is None or len(rest) < FEWEST:
+            return
+        found = active_variables(rest, self.seed, least=0.02, assume=False)  # mostly noise
         more = [j for j in found if j not in active]
         if more and self.finished(self.passes(Material(self.table, [*active, *more]))):
             return

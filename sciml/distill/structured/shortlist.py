@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import sympy
 from jaxtyping import Float
 
-from sciml.distill.expression import complexity
-from sciml.distill.front import FLOOR, Candidate, Front, Problem
+from sciml.distill.expression import complexity, loss
+from sciml.distill.front import FLOOR, Candidate, Front, Problem, shape
 from sciml.distill.structured.budget import Budget, Ended
 from sciml.distill.structured.fitting import Fit
 from sciml.distill.structured.material import Material
 from sciml.distill.structured.polish import Polished, fit, polish
 from sciml.distill.structured.screening import FEW, effective_rows
+from sciml.distill.structured.snapping import snap
 from sciml.distill.structured.table import Table
 
 ENGINE = "structured"
 ROUGH = 1000  # rows that proposals are compared on; the few that remain see the whole table
 REFIT = 20_000  # rows that the short list is refitted on; the best sees all
+RIVAL, RIVALS = 12.0, 8  # nats from the best within which another form is kept, and how many are
 CLOSE = 30.0  # nats of description length within which a formula is worth polishing
 
 
@@ -122,12 +125,37 @@ class ShortList:
         if not final:
             unscaled = [(self.table.unscale(c.expression), c.loss) for c in chosen]
             return Front.of((Candidate(e, complexity(e), loss, ENGINE) for e, loss in unscaled), rows)
-        best = self.best().expression
-        candidates = [self._rescore(c, complete, whole=c.expression == best) for c in chosen]
+        best = self.best()
+        candidates = [self._rescore(c, complete, whole=c.expression == best.expression) for c in chosen]
+        rivals = [self._rescore(c, complete, whole=False) for c in self._rivals(best, chosen)]
         independent = self._independent_rows(chosen)
-        return Front.of(
-            candidates, rows, complete=complete, messages=tuple(messages), effective_rows=independent
-        )
+        found = Front.of(
+            candidates, rows, complete=complete, messages=tuple(messages), effective_rows=independent,
+            rivals=tuple(r for r in rivals if np.isfinite(r.loss)),
+        )  # fmt: skip
+        return replace(found, candidates=self._snapped(found)) if complete else found
+
+    def _rivals(self, best: Polished, front: Front) -> list[Candidate]:
+        """Return formulas of other forms than those on the front that are nearly as likely as the best."""
+        shapes = {shape(c.expression) for c in front}
+        rivals: dict[str, Candidate] = {}
+        for p in sorted(self.found.values(), key=lambda p: p.length):
+            form = shape(p.expression)
+            if p.length < best.length + RIVAL and form not in shapes:
+                rivals.setdefault(form, Candidate(p.expression, complexity(p.expression), p.loss, ENGINE))
+        return list(rivals.values())[:RIVALS]
+
+    def _snapped(self, front: Front) -> tuple[Candidate, ...]:
+        """Give known values to the constants of the best formula."""
+        best = front.best()
+        step = max(1, len(self.problem.y) // REFIT)
+        p = self.problem
+        weights = None if p.weights is None else np.asarray(p.weights, float)[::step]
+        some = replace(p, X=np.asarray(p.X, float)[::step], y=np.asarray(p.y, float)[::step], weights=weights)
+        independent = (front.effective_rows or front.rows) / front.rows * len(some.y)
+        expression, snapped = snap(best.expression, some, independent)
+        settled = replace(best, expression=expression, snapped=snapped, loss=loss(expression, p))
+        return tuple(settled if c is best else c for c in front)
 
     def _independent_rows(self, front: Front) -> float | None:
         """Return the share of independent rows in what the most exact formula leaves over, times all rows."""
