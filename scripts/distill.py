@@ -17,6 +17,7 @@ from train import load_data
 
 from sciml.distill import Front, distill, follow, report
 from sciml.distill.evaluate import RolloutComparison
+from sciml.distill.live import LiveFront
 from sciml.distill.pipeline import Distillation
 from sciml.distill.reduce import NothingLearnedError
 from sciml.distill.report import summary
@@ -65,10 +66,11 @@ def search_and_fit(
     run_dir: Path, model: Module, data: DynamicsData, seed: int, options: dict[str, Any]
 ) -> Distillation:
     """Distill, with the front so far in front.json; Ctrl-C keeps it and ends."""
-    with interrupts() as pressed:
+    with interrupts() as pressed, LiveFront() as live:
 
         def keep(front: Front) -> None:
             write_json(run_dir / "front.json", front_as_json(front, complete=front.complete and not pressed))
+            live(front)
             if pressed:  # the search itself returned what it had; the user wants to stop here
                 raise KeyboardInterrupt
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sciml.distill.front import Candidate, Front, Problem
     from sciml.distill.law import Constant, Law
+    from sciml.distill.live import LiveFront
     from sciml.distill.search import search
 
 # name: module; imported at first use, so that `import sciml` stays light
@@ -27,6 +28,7 @@ _HOMES = {
     "Constant": "law",
     "Front": "front",
     "Law": "law",
+    "LiveFront": "live",
     "Problem": "front",
     "search": "search",
 }
@@ -37,6 +39,7 @@ __all__ = [
     "Distillation",
     "Front",
     "Law",
+    "LiveFront",
     "MessageTable",
     "Problem",
     "distill",

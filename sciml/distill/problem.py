@@ -119,7 +119,9 @@ def _unit(unit: str | None, what: str) -> str | None:
 
 
 def informative(problem: Problem) -> tuple[Problem, list[str]]:
-    """Leave out columns that are constant or repeat another, and say so."""
+    """Leave out columns that are constant or repeat another, and say so; none where a model needs them."""
+    if problem.model is not None:
+        return problem, []
     messages: list[str] = []
     kept: list[int] = []
     seen: dict[bytes, str] = {}

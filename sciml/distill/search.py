@@ -40,6 +40,7 @@ def search(
     seconds: float = 30.0,
     seed: int = 0,
     noise: float = 0.0,
+    model: Callable[[Any], Any] | None = None,
     on_front: Callable[[Front], None] | None = None,
     **options: Any,
 ) -> Front:
@@ -58,6 +59,9 @@ def search(
         seed: the result is the same for the same seed if the time limit does not end the search.
         noise: loss that the errors of the target alone would give (mean square error over mean square,
             both weighted), if it is known: formulas gain nothing by falling below it.
+        model: a function of X that was fitted to y, such as the network that is distilled: a torch module, or
+            anything that takes an array of rows. The structured engine reads symmetries and separate parts
+            from its derivatives instead of from the data.
         on_front: called with the front so far whenever it has improved.
         **options: for the engine; with several engines, a dictionary of options by engine:
             ``operon={"population_size": 500}``.
@@ -74,8 +78,8 @@ def search(
     options_of = _options(engines, options)
     if not seconds > 0:
         raise ValueError(f"seconds must be positive, found {seconds}")
-    problem, messages = informative(as_problem(X, y, names, units, target_unit, weights))
-    problem = replace(problem, noise=noise)
+    checked = replace(as_problem(X, y, names, units, target_unit, weights), noise=noise, model=model)
+    problem, messages = informative(checked)
     front = Front.of([_constant(problem)], rows=len(problem.y), messages=tuple(messages), noise=noise)
     if np.ptp(problem.y) == 0 or not problem.names:
         return replace(front, messages=(*front.messages, "no variable changes the target: it is a constant"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.linalg
@@ -25,8 +25,12 @@ class Fit:
         X: Float[np.ndarray, "rows variables"],
         y: Float[np.ndarray, "rows"],
         weights: Float[np.ndarray, "rows"],
+        more: Mapping[sympy.Symbol, float] | None = None,
     ):
+        """Bind; ``more`` are constants that the formula holds as symbols, with values to start from."""
         self.formula, self.constants, self.values = template(expression)
+        self.constants = [*self.constants, *(more or {})]
+        self.values = np.r_[self.values, list((more or {}).values())]
         self.run = bind(self.formula, dict(zip(symbols, X.T, strict=True)), self.constants)
         self.y, self.root = y, np.sqrt(weights)
 
@@ -87,6 +91,23 @@ class Fit:
             if small > 1 or loss < 1e-31:
                 break
         return loss
+
+    def errors(self) -> Float[np.ndarray, "constants"]:
+        """Return the constants' standard errors for independent noise; infinite where one undoes another."""
+        count = len(self.values)
+        _, r, gradient = self._step(self.values)
+        if not 0 < count < len(r):
+            return np.full(count, np.inf)
+        J = np.stack([np.broadcast_to(gradient.get(k, 0.0) * self.root, r.shape) for k in range(count)], 1)
+        if not np.isfinite(J).all():
+            return np.full(count, np.inf)
+        size = np.linalg.norm(J, axis=0) + 1e-300
+        _, s, V = np.linalg.svd(J / size, full_matrices=False)
+        if s[-1] < 1e-7 * s[0]:
+            s = np.where(s < 1e-7 * s[0], 1e-300, s)
+        spread = np.sqrt((V**2 / np.maximum(s, 1e-150)[:, None] ** 2).sum(0)) / size
+        errors = spread * np.sqrt(r @ r / (len(r) - count))
+        return np.where(spread * size > 1e7, np.inf, errors)
 
     def expression(self) -> sympy.Expr:
         """Return the formula with its present constants."""

@@ -113,7 +113,7 @@ def library(
     simple = whole[atoms.cost(whole) <= 7]
     functions: list[tuple[type, float, np.ndarray] | None] = [None]
     values = [np.ones(len(atoms.values))]
-    powers, index, cost = [], [], []
+    powers, index, cost = [plain[:0]], [np.zeros(0, int)], [np.zeros(0)]
     for e, value, nodes, many in _functions(atoms, steps):
         dimensional = e[0] is not sympy.Heaviside and not equal(e[2][None] @ atoms.dimensions, 0.0)[0]
         if dimensional and goals is not None:

@@ -52,7 +52,9 @@ def polish(start: Polished, table: Table) -> list[Polished]:
     Returns:
         All formulas that were fitted, the shortest description first.
     """
-    best, tried = start, [start]
+    plain = _positive_powers(start.expression, table)
+    first = start if plain == start.expression else fit(plain, table) or start
+    best, tried = first, [first]
     for step in (_without_part, _rounded_exponent, _without_part, _common_factor, _plain_constant):
         changed = True
         while changed:
@@ -68,6 +70,13 @@ def polish(start: Polished, table: Table) -> list[Polished]:
                         best, changed = new, True
                         break
     return sorted(tried, key=lambda p: p.length)
+
+
+def _positive_powers(e: sympy.Expr, table: Table) -> sympy.Expr:
+    """Return sqrt(x**2) as x where all that is in it is positive on the data."""
+    positive = {s for s, x in zip(table.symbols, table.X.T, strict=True) if (x > 0).all()}
+    nested = [p for p in e.atoms(sympy.Pow) if p.base.is_Pow or p.base.is_Mul]
+    return e.xreplace({p: sympy.powdenest(p, force=True) for p in nested if p.free_symbols <= positive})
 
 
 def _without_part(e: sympy.Expr) -> Iterator[sympy.Expr]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy
@@ -21,8 +21,9 @@ from jaxtyping import Bool, Float
 
 from sciml.distill.structured.dimensions import equal
 from sciml.distill.structured.monomials import Atoms, enumerate_powers
-from sciml.distill.structured.subsets import Chosen, Subsets, round_powers
+from sciml.distill.structured.subsets import Chosen, Subsets, affordable, round_powers
 from sciml.distill.structured.table import Table
+from sciml.distill.structured.targets import Target, applies
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,10 @@ def _shifted_exponential(a: float) -> Kind:
 _SIMPLE = (0.5, -0.5, 2.0, -2.0, 1 / 3, -1 / 3, 3.0, -3.0, 0.25, -0.25, 4.0, -4.0)
 _FINE = tuple(s * c for c in np.geomspace(0.02, 50, 28) for s in (1, -1))
 SMALL = 0.15  # of the root mean square: targets that noise of some percent swamps
+INSIDE = 3000  # composite factors that are tried inside a function
 UNIT = 3  # nodes that a constant with a unit costs beside itself
 _WAVES = tuple(np.geomspace(0.4, 8, 24))
+_WIDE = tuple(s * c for c in np.geomspace(0.05, 20, 20) for s in (1, -1))
 KINDS = (
     Kind(_exp, sympy.exp, 1, (1.0,), 16),
     Kind(lambda z: 1 + z, lambda z: 1 + z, 2, (1.0, -1.0), 14),
@@ -79,7 +82,11 @@ KINDS = (
     Kind(lambda z: np.cosh(np.clip(z, -80, 80)), sympy.cosh, 1, (1.0, 0.5), 11),
     Kind(lambda z: _exp(z) - 1, lambda z: sympy.exp(z) - 1, 3, (1.0, -1.0), 11),
     Kind(lambda z: _exp(z) - 1, lambda z: sympy.exp(z) - 1, 3, (0.5, -0.5, 2.0, -2.0, 0.25, 4.0), 7),
+    Kind(lambda z: _exp(z) - 1, lambda z: sympy.exp(z) - 1, 3, _WIDE, 2),
     Kind(lambda z: _exp(z) + 1, lambda z: sympy.exp(z) + 1, 3, (1.0, -1.0), 11),
+    Kind(lambda z: _exp(z) + 1, lambda z: sympy.exp(z) + 1, 3, _WIDE, 2),
+    Kind(np.tanh, sympy.tanh, 1, _WIDE[::2], 2),
+    Kind(lambda z: np.cosh(np.clip(z, -80, 80)), sympy.cosh, 1, _WIDE[::2], 2),
     Kind(lambda z: 1 + np.cos(z), lambda z: 1 + sympy.cos(z), 3, (1.0,), 5),
     Kind(lambda z: 1 - np.cos(z), lambda z: 1 - sympy.cos(z), 3, (1.0,), 5),
     Kind(lambda z: 1 + np.cos(z), lambda z: 1 + sympy.cos(z), 3, _WAVES, 2),
@@ -101,6 +108,12 @@ class Factors:
     cost: np.ndarray
     logs: Float[np.ndarray, "factors rows"]
     signed: Bool[np.ndarray, "factors"]
+
+    def cheapest(self, count: int) -> Factors:
+        """Return the factors of fewest nodes."""
+        k = np.argsort(self.cost, kind="stable")[:count]
+        rows = (self.powers, self.kind, self.scale, self.cost, self.logs, self.signed)
+        return Factors(self.atoms, *(row[k] for row in rows))
 
     def expression(self, k: int, power: float) -> sympy.Expr:
         """Return factor ``k`` to a power; a Float stands for a constant that may be refitted."""
@@ -172,6 +185,28 @@ def _arguments(atoms: Atoms, limit: int) -> np.ndarray:
     return u[atoms.legal(u)]
 
 
+def inside(table: Table, found: Factors, target: Target, keep: int = 6) -> list[sympy.Expr]:
+    """Return functions T⁻¹ of products with at most one composite factor."""
+    if not applies(table, target):
+        return []
+    found = found.cheapest(INSIDE)
+    good = target.reaches(table.y)
+    y = np.where(good, table.y, np.median(table.y[good]))
+    with np.errstate(all="ignore"):
+        t, slope = target.apply(y), target.slope(y)
+        # the noise of log|T(y)|; where T is flat, or zero, nothing is known better than elsewhere
+        w = table.weights * t**2 / np.maximum(slope**2, 1e-4 * np.median(slope**2))
+    w = np.where(good & np.isfinite(w), w, 0.0)
+    if not w.any():
+        return []
+    changed = replace(table, y=np.where(np.isfinite(t), t, 1.0))
+    same = np.sign(changed.y[w > 0])
+    outer = 1 if np.median(same) > 0 else -1
+    return [
+        target.invert(outer * e) for e in _propose(changed, found, w / w.mean(), 1, keep) if e.free_symbols
+    ]
+
+
 def propose(table: Table, found: Factors, depth: int = 3, keep: int = 40) -> list[sympy.Expr]:
     """Return products with up to ``depth`` composite factors, sizes in turns, the best of each first.
 
@@ -195,7 +230,7 @@ def _propose(table: Table, found: Factors, w: np.ndarray, depth: int, keep: int)
     grids: list[tuple[int, ...]] = [(), *((1,) if s else (1, 2, 3) for s in signed)]
     problem = Subsets(found.logs, target, w, found.cost, always=base)
     out = []
-    for _, chosen in problem.best(depth, keep, term=1):
+    for _, chosen in problem.best(affordable(depth, len(table)), keep, term=1):
         free = [found.kind[k] >= 0 and KINDS[found.kind[k]].exponential for k in chosen]
         factors = np.array([found.logs[k] for k in chosen], float).reshape(len(chosen), len(table)).T
         columns = np.column_stack([base, factors])

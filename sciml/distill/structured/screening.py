@@ -14,7 +14,7 @@ FEW = 100  # rows that a forest learns nothing from
 LEAST = 2e-3  # of the variance: what is less is not worth a place in the library
 
 
-def active_variables(table: Table, seed: int, least: float = LEAST) -> list[int]:
+def active_variables(table: Table, seed: int, least: float = LEAST, assume: bool = True) -> list[int]:
     """Return the variables that the target depends on, most important first; none if nothing shows.
 
     Permutation importance (Breiman 2001) beyond that of shuffled shadows (Kursa and Rudnicki 2010), on the
@@ -24,8 +24,9 @@ def active_variables(table: Table, seed: int, least: float = LEAST) -> list[int]
         table: the observations.
         seed: of the forests and shuffles.
         least: share of the variance that a variable must explain.
+        assume: take all variables where there is only one, or too few rows to tell.
     """
-    if table.X.shape[1] <= 1 or (len(table) < FEW and table.X.shape[1] <= 6):
+    if assume and (table.X.shape[1] <= 1 or (len(table) < FEW and table.X.shape[1] <= 6)):
         return list(range(table.X.shape[1]))
     rng = np.random.default_rng(seed)
     X, y, w = table.X[:ROWS], table.y[:ROWS], table.weights[:ROWS]

@@ -19,6 +19,11 @@ POOL = 12_000  # columns that sets grow by
 Chosen = tuple[int, ...]
 
 
+def affordable(depth: int, rows: int) -> int:
+    """Return how many columns, at most ``depth``, a choice out of thousands can be told from chance by."""
+    return min(depth, 1 + rows // 20)
+
+
 class Subsets:
     """Which few of many columns explain a target.
 

@@ -92,7 +92,7 @@ def prepare(problem: Problem, rng: np.random.Generator, sample: int = SAMPLE) ->
     messages: list[str] = []
     rows = rng.permutation(len(problem.y))
     if len(rows) > sample:
-        messages.append(f"searched on {sample} of {len(rows)} rows; the short list was refitted on all")
+        messages.append(f"searched on {sample} of {len(rows)} rows, drawn at random; all score the formulas")
         rows = rows[:sample]
     X, y = np.asarray(problem.X, float)[rows], np.asarray(problem.y, float)[rows]
     weights = np.ones(len(y)) if problem.weights is None else np.asarray(problem.weights, float)[rows]
