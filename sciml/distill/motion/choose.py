@@ -220,8 +220,8 @@ def _unequal(s: Strength) -> bool:
 def starts(fitter: Fitter, others: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return first strengths of receivers and senders, [particles] each, most likely first.
 
-    Simple radial forms r^p stand in for the unknown one, so that each pair's strength is one number; these are
-    found by least squares for every receiver, and the nearest product u_i w_j is taken.
+    Simple radial forms r^p stand in for the unknown one, so that each pair's strength is one number; these
+    are found by least squares for every receiver, and the nearest product u_i w_j is taken.
     """
     bank = fitter.bank
     pair = bank.blocks["pair"]

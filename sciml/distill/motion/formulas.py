@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,8 @@ PLAUSIBLE = 0.1  # loss up to which the simplest formulas are tried, whatever th
 FORMULAS = 6  # candidates of a channel that are fitted to the data
 SPLINE_ERROR = 3e-5  # relative, at best
 ODD = 2.0  # nodes that an exponent costs which is no simple fraction
-FLOOR = 1e-9  # share of the squared accelerations below which fits are equal
+FLOOR = 1e-13  # share of the squared accelerations below which fits are equal
+NEGLIGIBLE = 1e-9  # share of the squared accelerations for which no force is worth its name
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,14 @@ class Chosen:
         tried: every candidate by channel: its formula, description length and loss.
         fronts: what the searches found, by channel.
         length: description length of the whole model.
+        others: models with other formulas of the last force, and their description lengths, best first.
     """
 
     fit: Fit
     tried: dict[str, list[tuple[sympy.Expr, float, float]]]
     fronts: dict[str, Front]
     length: float
+    others: tuple[tuple[float, Model], ...] = ()
 
 
 class Formulas:
@@ -111,7 +114,7 @@ class Formulas:
     def length(self, fit: Fit) -> float:
         """Return the description length of fitted formulas in nats."""
         floor = max(FLOOR * self.energy, 0.9 if self.observed.noise_known else 0.0)
-        nodes = sum(complexity(p.template) + ODD * _odd(p) for p in fit.model.parts)
+        nodes = sum(complexity(p.template) + ODD * odd_exponents(p) for p in fit.model.parts)
         numbers = len(fit.model.start) * np.log(max(self.rows, 2.0)) / 2
         return float(self.rows / 2 * np.log(max(fit.loss, floor)) + np.log(10.0) * nodes + numbers)
 
@@ -168,8 +171,9 @@ class Formulas:
         tried: dict[str, list[tuple[sympy.Expr, float, float]]] = {}
         best: tuple[float, Fit] | None = None
         order = [k for k, options in enumerate(candidates) if len(options) > 1]
+        others: list[tuple[float, Model]] = []
         for k in order or [0] if candidates else []:
-            best = None
+            best, others = None, []
             for option in candidates[k]:
                 parts = [p for j, own in enumerate(current) for p in (option if j == k else own)]
                 model = self._model(tuple(parts), found)
@@ -189,6 +193,7 @@ class Formulas:
                 ]
                 shown = fitted[0].expression if fitted else option[0].expression
                 tried.setdefault(f"{k}", []).append((shown, length, fit.loss))
+                others.append((length, fit.model))
                 if best is None or length < best[0]:
                     best = (length, fit)
             if best is None:
@@ -199,7 +204,8 @@ class Formulas:
         if best is None:
             best_fit = fit_rows(self._model((), found), self.observed, self.held)
             best = (self.length(best_fit), best_fit)
-        return Chosen(best[1], tried, fronts, best[0])
+        others.sort(key=lambda o: o[0])
+        return Chosen(best[1], tried, fronts, best[0], tuple(others))
 
     def _snapped(self, best: tuple[float, Fit]) -> tuple[float, Fit]:
         """Make exponents and numbers simple where that is shorter."""
@@ -228,7 +234,8 @@ class Formulas:
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):
             return best
         length = self.length(fit)
-        return (length, fit) if length < best[0] else best
+        fewer = len(parts) < len(best[1].model.parts) and fit.loss < NEGLIGIBLE * self.energy
+        return (length, fit) if length < best[0] or fewer else best
 
     def _model(self, parts: tuple[Part, ...], found: Fitted) -> Model:
         return Model(parts, dict(self.fitter.properties), found.receiver, found.sender, self.fitter.group,
@@ -245,24 +252,39 @@ def likeliest(front: Front, most: int = FORMULAS) -> list[sympy.Expr]:
     return list(formulas)
 
 
-def simpler_forms(own: Part) -> list[Part]:
-    """Return a part with exponents made simple, and with single numbers left out or made whole."""
-    label = own.constants[0][0][0] if own.constants else "y"
-    expression, found = own.expression, []
+def simpler_forms(own: Part, errors: Mapping[str, float] | None = None) -> list[Part]:
+    """Return a part with exponents and other numbers made simple, or left out.
+
+    Args:
+        own: the part.
+        errors: standard errors of its constants: numbers further from a simple one than these allow stay.
+    """
+    label = own.constants[0][0].rstrip("0123456789") if own.constants else "y"
+    found: dict[sympy.Expr, None] = {}
+    expression = own.expression
 
     def add(formula: sympy.Expr) -> None:
-        if formula != expression and formula.free_symbols <= expression.free_symbols and formula != 0:
-            found.append(part(formula, own.vector, own.argument, own.strength, label))
+        good = formula.free_symbols <= expression.free_symbols and formula.is_finite is not False
+        if (
+            good
+            and formula != expression
+            and formula != 0
+            and not formula.has(sympy.zoo, sympy.nan, sympy.oo)
+        ):
+            found[formula] = None
 
     add(round_exponents(expression))
+    exponents = {s for e in own.template.atoms(sympy.Pow) for s in e.exp.free_symbols}
     for name, value in own.constants:
+        near = 0.1 if errors is None else max(4 * errors.get(name, 0.0), 1e-3 * abs(value))
         numbers = {sympy.Symbol(n): sympy.Float(v) for n, v in own.constants if n != name}
-        for simple in dict.fromkeys([0, round(value), sympy.Rational(round(2 * value), 2)]):
-            if simple == 0 or abs(float(simple) - value) < 0.1:
-                formula = own.template.xreplace(numbers).subs(sympy.Symbol(name), simple)
-                if formula.is_finite is not False and not formula.has(sympy.zoo, sympy.nan, sympy.oo):
-                    add(formula)
-    return found
+        simple = [0, round(value)] + [sympy.Rational(round(q * value), q) for q in (2, 3)]
+        if sympy.Symbol(name) not in exponents:
+            simple = simple[:1]  # only exponents are simple numbers by nature; others may be zero
+        for number in dict.fromkeys(simple):
+            if abs(float(number) - value) < near or (number == 0 and errors is None):
+                add(own.template.xreplace(numbers).subs(sympy.Symbol(name), number))
+    return [part(f, own.vector, own.argument, own.strength, label) for f in found]
 
 
 def _regrouped(parts: tuple[Part, ...], groups: list[list[Part]]) -> list[list[Part]]:
@@ -270,7 +292,7 @@ def _regrouped(parts: tuple[Part, ...], groups: list[list[Part]]) -> list[list[P
     return [[left.pop(0) for _ in own] for own in groups]
 
 
-def _odd(p: Part) -> int:
+def odd_exponents(p: Part) -> int:
     """Number of exponents that are constants."""
     names = {sympy.Symbol(n) for n, _ in p.constants}
     argument = sympy.Symbol(p.argument or "_")
@@ -280,6 +302,8 @@ def _odd(p: Part) -> int:
 def same_values(a: sympy.Expr, b: sympy.Expr, near: float = 0.02) -> bool:
     """Whether two formulas in the same variable give nearly the same numbers over a decade around one."""
     symbols = a.free_symbols | b.free_symbols
+    if not symbols:
+        return abs(float(a) - float(b)) < near * abs(float(b))
     if a.free_symbols != b.free_symbols or len(symbols) != 1:
         return False
     (symbol,) = symbols

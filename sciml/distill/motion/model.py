@@ -1,4 +1,4 @@
-"""Formulas in place of splines: accelerations of all particles, with constants and strengths as parameters."""
+"""Formulas in place of splines: accelerations of all particles, constants and strengths as parameters."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def part(expression: sympy.Expr, vector: str, argument: str, strength: Strength,
     template, values = parameters(free_coefficients(expression))
     names = {symbol: f"{label}{k}" for k, symbol in enumerate(values)}
     constants = tuple((names[s], float(v)) for s, v in values.items())
-    return Part(template.xreplace({s: sympy.Symbol(n) for s, n in names.items()}), constants, vector, argument,
-                strength)  # fmt: skip
+    renamed = template.xreplace({s: sympy.Symbol(n) for s, n in names.items()})
+    return Part(renamed, constants, vector, argument, strength)
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,11 +254,11 @@ def fit_rows(model: Model, observed: Observed, held: Sequence[np.ndarray], most:
         found = residuals(model.with_parameters(z * scale), observed, held, False)
         return np.where(np.isfinite(found), found, worst)
 
-    if len(start):
+    if len(start) and most:
         best = scipy.optimize.least_squares(left, start / scale, x_scale="jac", max_nfev=most, xtol=1e-10)
         values, rest, jacobian = best.x * scale, best.fun, best.jac / scale
     else:
-        values, rest, jacobian = start, first, np.zeros((len(first), 0))
+        values, rest, jacobian = start, first, np.zeros((len(first), len(start)))
     fitted = model.with_parameters(values)
     loss = float(np.mean(rest**2))
     normal = jacobian.T @ jacobian

@@ -23,14 +23,13 @@ from sciml.units import UnitError, constant_units
 class Reading:
     """What the hidden strengths u_i w_j of a pair force are.
 
-    By action and reaction a product u_i w_j of accelerations is a force q_i q_j on a mass q_i / u_i: the charge
-    is what a particle exerts, and the mass is fixed up to a factor that all share.
+    By action and reaction a product u_i w_j of accelerations is a force q_i q_j on a mass q_i / u_i: the
+    charge is what a particle exerts, and the mass is fixed up to a factor that all share.
 
     Attributes:
         properties: name to values per particle.
         errors: their standard errors.
         inertia: "mass" where masses are among them.
-        factor: what multiplies each kind of force in the law, by the strength's names.
         words: what remains free, in a sentence; "" if nothing is hidden.
     """
 
@@ -152,7 +151,8 @@ def law_of(
         target_unit = f"{units[forces]}*{target_unit}" if units.get(forces) else ""
     fields: dict[str, Any] = {
         "target_unit": target_unit, "constants": constants, "verdict": verdict, "reason": reason,
-        "provenance": dict(provenance), "inertia": forces, "kind": kind if any(t.kinds for t in terms) else "",
+        "provenance": dict(provenance), "inertia": forces,
+        "kind": kind if any(t.kinds for t in terms) else "",
     }  # fmt: skip
     target = "F" if forces else "a"
     if len(terms) == 1 and terms[0].vector == "r_hat" and not terms[0].kinds:
@@ -263,10 +263,11 @@ def _with_units(law: Law, length: str, time: str) -> Law:
 
 def estimates(reading: Reading, names: tuple[str, ...]) -> dict[str, dict[str, Estimate]]:
     """Return hidden properties by particle."""
-    return {
-        prop: {name: Estimate(float(v), float(e)) for name, v, e in zip(names, values, reading.errors[prop], strict=True)}
-        for prop, values in reading.properties.items()
-    }  # fmt: skip
+    found = {}
+    for prop, values in reading.properties.items():
+        pairs = zip(values.tolist(), reading.errors[prop].tolist(), strict=True)
+        found[prop] = {name: Estimate(v, e) for name, (v, e) in zip(names, pairs, strict=True)}
+    return found
 
 
 def vector_words(vector: str) -> str:

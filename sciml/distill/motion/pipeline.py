@@ -15,12 +15,13 @@ from sciml.distill.front import Front
 from sciml.distill.law import Law
 from sciml.distill.motion.bank import RESOLVED, Bank, fill
 from sciml.distill.motion.choose import Chooser, Structures
+from sciml.distill.motion.final import WITHIN, Final, decide
 from sciml.distill.motion.formulas import Chosen, Formulas
 from sciml.distill.motion.model import Fit, fit_rows, residuals
 from sciml.distill.motion.naming import estimates, law_of, normalized, read
 from sciml.distill.motion.rows import Observed, observe
 from sciml.distill.motion.structure import Fitted, Fitter
-from sciml.distill.motion.verdict import CLOSE, Evidence, judge
+from sciml.distill.motion.verdict import CLOSE, VISIBLE, Evidence, judge
 from sciml.distill.refit import Estimate
 
 log = logging.getLogger(__name__)
@@ -86,8 +87,13 @@ def discover(
         chosen = formulas.choose(structures.best)
     with _timed("refit", spent):
         fit = fit_rows(normalized(chosen.fit.model), observed, formulas.held, most=30)
-    evidence = _evidence(fit, structures, observed, formulas.held)
-    verdict, reason = judge(evidence, len(fit.model.parts), _rivals(fit, chosen, structures))
+        final = _by_paths(fit, chosen, observed, structures)
+        if final is not None:
+            model = final.fit.model
+            fit = replace(fit_rows(model, observed, formulas.held, most=0), errors=final.fit.errors)
+    evidence = _evidence(fit, structures, observed, formulas.held, final)
+    rivals = _rivals(fit, chosen, structures) if final is None else list(final.rivals)
+    verdict, reason = judge(evidence, len(fit.model.parts), rivals)
     reading = read(fit, mass)
     law = law_of(
         fit, reading, mass=mass, kind=kind, units=trajectories.units, verdict=verdict,
@@ -113,13 +119,14 @@ def discover(
 def _fitter(observed: Observed) -> tuple[Fitter, tuple[str, ...], str]:
     """Return the bank with given properties, the indicators of kinds, and the property that tells kinds."""
     data = observed.data
-    simulations, _, particles, _ = data.shape
+    particles = data.shape[2]
     numbers = {
         name: np.asarray(values, dtype=float)
         for name, values in data.properties.items()
         if np.asarray(values).dtype.kind in "fiub" and np.ptp(np.asarray(values, dtype=float)) > 0
     }
-    group, labels, kind = np.arange(particles), (), ""
+    group, kind = np.arange(particles), ""
+    labels: tuple[str, ...] = ()
     for name, values in data.properties.items():
         if np.asarray(values).dtype.kind in "fiub" or len(np.unique(values)) > MOST_KINDS:
             continue
@@ -146,10 +153,28 @@ def _pooled(numbers: dict[str, np.ndarray], particles: int) -> np.ndarray:
     return axes[s > 1e-9 * s[0]]
 
 
-def _evidence(fit: Fit, structures: Structures, observed: Observed, held: list[np.ndarray]) -> Evidence:
+NOISELESS = (
+    1e8  # mean square of what is to be explained, over the noise's, from which there is none to speak of
+)
+
+
+def _by_paths(fit: Fit, chosen: Chosen, observed: Observed, structures: Structures) -> Final | None:
+    """Return the decision by whole paths, where positions are noisy."""
+    noisy = observed.kind == "position" and structures.nothing.loss < NOISELESS
+    if not noisy or not fit.model.parts or structures.nothing.loss < VISIBLE:
+        return None
+    others = [m for worse, m in chosen.others if worse < chosen.length + WITHIN]
+    return decide([fit.model, *(normalized(m) for m in others)], observed)
+
+
+def _evidence(
+    fit: Fit, structures: Structures, observed: Observed, held: list[np.ndarray], final: Final | None
+) -> Evidence:
     outside = residuals(replace(fit.model, parts=()), observed, held, True)
     energy = float(np.mean(outside**2)) if len(outside) else structures.nothing.loss
-    return Evidence(structures.nothing.loss, fit.loss, fit.held_out, observed.noise_known, energy)
+    known = observed.noise_known and structures.nothing.loss < NOISELESS
+    paths = None if final is None else max(final.fit.chi2, np.nan_to_num(final.fit.held_out, nan=0.0))
+    return Evidence(structures.nothing.loss, fit.loss, fit.held_out, known, energy, paths)
 
 
 def _rivals(fit: Fit, chosen: Chosen, structures: Structures) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from sciml import plotting
 from sciml.distill.motion.pipeline import Discovery
+from sciml.distill.motion.structure import Channel
 from sciml.distill.motion.verdict import VISIBLE
 from sciml.distill.report.page import VERDICTS, environment, mathml
 from sciml.distill.terms import Term
@@ -48,16 +49,18 @@ def motion_report(
         "evidence": asdict(found.evidence) | {"explained": found.evidence.explained},
         "tried": {
             _force(found, key): [
-                {"expression": str(e), "length": length, "loss": loss} for e, length, loss in sorted(tried, key=lambda t: t[1])
+                {"expression": str(e), "length": length, "loss": loss}
+                for e, length, loss in sorted(tried, key=lambda t: t[1])
             ]
             for key, tried in found.chosen.tried.items()
         },
         "forces": [
-            {"forces": [(c.block, c.strength.receiver, c.strength.sender, c.strength.over) for c in f.channels], "longer_by": worse}
+            {"forces": [_channel(c) for c in f.channels], "longer_by": worse}
             for f, worse in found.structures.near[:10]
         ],
         "front": [
-            {"force": key.partition(":")[2], "expression": str(c.expression), "complexity": c.complexity, "loss": c.loss}
+            {"force": key.partition(":")[2], "expression": str(c.expression), "complexity": c.complexity,
+             "loss": c.loss}
             for key, front in found.chosen.fronts.items() for c in front
         ],
         "rollout": None,
@@ -111,8 +114,8 @@ def caveats(found: Discovery) -> list[str]:
     """Return what a reader must know before believing the law, in sentences."""
     sentences = [
         "Forces that were tried: between pairs along, across and with their relative motion; drag, uniform, "
-        "magnetic and central external forces; each with strengths that are equal, given or hidden. Memory, forces "
-        "that change with time and forces between more than two particles were not.",
+        "magnetic and central external forces; each with strengths that are equal, given or hidden. Memory, "
+        "forces that change with time and forces between more than two particles were not.",
         "Outside the distances and speeds of the data the law is an extrapolation.",
     ]
     if found.free:
@@ -173,6 +176,11 @@ def _scale(per: Mapping[str, Any], true: np.ndarray | None, particles: tuple[str
     values = np.array([per[p].value for p in particles])
     k = int(np.argmax(np.abs(values)))
     return float(values[k] / true[0][k]) if true[0][k] else None
+
+
+def _channel(channel: Channel) -> list[str]:
+    strength = channel.strength
+    return [channel.block, strength.receiver, strength.sender, strength.over]
 
 
 def _force(found: Discovery, key: str) -> str:

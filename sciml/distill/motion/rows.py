@@ -38,8 +38,8 @@ class Observed:
     """States of all particles, and rows that a law must explain.
 
     A model's accelerations ``a`` of simulation s [time, particles, dim] predict
-    ``operators[s] @ a / sigma[s]``, to be compared with ``targets[s]``; both have noise of unit variance where
-    ``noise_known``, and equal noise otherwise.
+    ``operators[s] @ a / sigma[s]``, to be compared with ``targets[s]``; the noise has unit variance where
+    ``noise_known``, and is equal otherwise.
 
     Attributes:
         data: the trajectories.

@@ -1,8 +1,8 @@
 """Which forces act, and how their strength depends on who acts on whom: models over the bank.
 
 A pair force has one radial form times a strength u_i w_j of receiver and sender. Charges, masses, identical
-particles and any mixture are cases of it; which of the factors are one, given properties, or unknown is what is
-to be found out.
+particles and any mixture are cases of it; which of the factors are one, given properties, or unknown is what
+is to be found out.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Strength:
     """How strongly particle i feels, and j exerts, a force.
 
     Attributes:
-        receiver, sender: name of a given property, "1", or "free": one unknown per particle. A force on single
-            particles may share the unknowns of the pair force: "felt" is its receiver's u, "light" is u / w (as
-            the inverse of a mass, where w is the charge or mass that a particle exerts).
+        receiver, sender: name of a given property, "1", or "free": one unknown per particle. A force on
+            single particles may share the unknowns of the pair force: "felt" is its receiver's u, "light" is
+            u / w (as the inverse of a mass, where w is the charge or mass that a particle exerts).
         same: the unknowns at both ends are the same.
         over: a given property that divides, as "mass"; "" for none.
         swapped: it acts the other way round as well, with receiver and sender exchanged.
@@ -202,7 +202,7 @@ class Fitter:
         theta = np.einsum("sicp,p->sic", design, solution)
         outside = held[:, :, -1, -1].sum() - 2 * np.einsum("sic,sic->", theta, held[:, :, :-1, -1])
         outside += np.einsum("sic,sicd,sid->", theta, held[:, :, :-1, :-1], theta, optimize=True)
-        sizes = np.cumsum([self._size(c) for c in channels])[:-1] if channels else []
+        sizes = np.cumsum([self._size(c) for c in channels], dtype=int)[:-1]
         free = self._free(channels)
         return Fitted(
             channels, tuple(np.split(solution, sizes)) if channels else (), u, w, n + free,
@@ -264,7 +264,11 @@ class Fitter:
                     u = member if end == "receiver" else at.receiver
                     w = member if end == "sender" else at.sender
                     found[end][..., g] += self.basis(channel, u, w) @ shape
-        return sum(found.values()) if hidden.same else np.concatenate([found[e] for e in ends], -1)
+        return (
+            found["receiver"] + found["sender"]
+            if hidden.same
+            else np.concatenate([found[e] for e in ends], -1)
+        )
 
 
 def _solve(normal: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ VISIBLE = 1.15  # mean square over that of noise above which there is something 
 EXPLAINED = 0.05  # rms of what is left beyond noise, relative to the accelerations, that a law may leave
 EXACT = 0.01  # the same from which on a law is said to lack something
 BEYOND = 1.5  # mean squared residual over the noise up to which chance and smoothing explain it
+MISSED = 1.6  # mean squared residual of paths over the noise that a law cannot have
 CLOSE = 5.0  # nats by which another law must be worse
 
 
@@ -60,24 +61,23 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str]) -> tuple[str, s
     """
     if evidence.noise_known and evidence.energy < VISIBLE:
         return "none", (
-            "There is no acceleration beyond the noise: the mean square of what a law would have to explain is "
-            f"{evidence.energy:.2f} of the noise's. Record longer, or with less noise."
+            "There is no acceleration beyond the noise: the mean square of what a law would have to explain "
+            f"is {evidence.energy:.2f} of the noise's. Record longer, or with less noise."
         )
     if not parts:
         return "none", "No force that was tried explains the accelerations better than none."
-    stated = (
-        f"it explains {100 * min(evidence.explained, 1):.4g} % of the variance of held-out accelerations"
-        + (f", and leaves {evidence.held_out:.3g} of the noise's mean square" if evidence.noise_known else "")
-    )
+    stated = f"it explains {100 * min(evidence.explained, 1):.4g} % of the variance of held-out accelerations"
+    if evidence.noise_known:
+        stated += f", and leaves {evidence.held_out:.3g} of the noise's mean square"
     if evidence.paths is not None:
         stated += f"; trajectories by the law leave {evidence.paths:.3g} of the noise in positions"
     short = evidence.left(evidence.loss, evidence.energy)
     beyond = not evidence.noise_known or evidence.held_out > BEYOND
     if (evidence.unexplained > EXPLAINED and beyond) or (short > EXPLAINED and evidence.loss > BEYOND):
         return "none", (
-            f"No law of this kind explains the motion: the best leaves {max(short, evidence.unexplained):.1%} of the "
-            f"accelerations (rms, beyond noise); {stated}. A force that changes with time, a particle that is "
-            "not in the file, memory or chance would do so."
+            "No law of this kind explains the motion: the best leaves "
+            f"{max(short, evidence.unexplained):.1%} of the accelerations (rms, beyond noise); {stated}. A "
+            "force that changes with time, a particle that is not in the file, memory or chance would do so."
         )
     if evidence.paths is not None and evidence.paths > MISSED:
         return "none", (
@@ -87,6 +87,3 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str]) -> tuple[str, s
         return "ambiguous", f"The data do not tell this law from {'; nor from '.join(rivals[:4])}: {stated}."
     lacks = " A smaller effect is missing." if evidence.unexplained > EXACT and evidence.held_out > 3 else ""
     return "law", f"One law explains the motion, and no simpler or other one does: {stated}.{lacks}"
-
-
-MISSED = 1.6  # mean squared residual of paths over the noise that a law cannot have
