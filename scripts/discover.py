@@ -9,6 +9,7 @@ from contacts import contacts
 from distill import distill_run
 from fields import distill_field, train_field
 from hydra.core.hydra_config import HydraConfig
+from laws import laws
 from omegaconf import DictConfig
 from train import train
 
@@ -24,6 +25,8 @@ def run(config: DictConfig) -> Path:
     if kind == "field":
         train_field(config, run_dir)
         return distill_field(run_dir)
+    if kind == "dynamics" and config.task.road == "terms":
+        return laws(config, run_dir)
     if kind != "dynamics":
         raise RunError(f"A run of {config.task.kind} has no forces to distill: train it by scripts/train.py.")
     data = train(config, run_dir)

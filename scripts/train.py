@@ -32,8 +32,8 @@ FIXED = ("data", "task", "seed", *(f"model.{key}" for key in MODEL))
 GOOD_ENOUGH = 0.02  # held-out error below which a second kind of network is not tried
 
 
-def load_data(config: DictConfig) -> DynamicsData:
-    """Return the graphs that a configuration describes."""
+def load_trajectories_of(config: DictConfig) -> Trajectories:
+    """Return the trajectories that a configuration names."""
     if "source" in config.data:
         trajectories = build(config.data.source, "data.source")
     else:
@@ -43,7 +43,12 @@ def load_data(config: DictConfig) -> DynamicsData:
     if not isinstance(trajectories, Trajectories):
         raise RunError(f"data.source gave {type(trajectories).__name__}; expected Trajectories.")
     log.info("%r", trajectories)
-    return dynamics_data(trajectories, **config.data.split, seed=config.seed)
+    return trajectories
+
+
+def load_data(config: DictConfig) -> DynamicsData:
+    """Return the graphs that a configuration describes."""
+    return dynamics_data(load_trajectories_of(config), **config.data.split, seed=config.seed)
 
 
 def train(config: DictConfig, run_dir: Path) -> DynamicsData:

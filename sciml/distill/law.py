@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from sympy import Expr
 from sciml.distill import law_file
 from sciml.distill.expression import evaluate
 from sciml.distill.parser import check_names
+from sciml.distill.terms import Term, check_terms, total, written
 
 VERDICTS = ("law", "ambiguous", "none")
 
@@ -43,6 +44,9 @@ class Exponent(NamedTuple):
 class Law:
     """``target = expression`` in variables and named constants.
 
+    A law of one scalar, as the force along the line of centres, is its expression. A law of several vectors
+    has ``terms``; its expression is then their sum, with the vectors as symbols (`of_terms` makes it).
+
     Attributes:
         expression: SymPy expression in the names of the variables and the constants.
         target: name of what the law gives.
@@ -54,10 +58,15 @@ class Law:
         reason: the verdict in words.
         exponents: exponents before they were snapped, by variable.
         provenance: plain JSON data on how the law was found.
+        terms: the law as a sum of scalar times vector; empty for a single scalar.
+        inertia: property that the force is divided by to give the acceleration, as "mass"; "" where the
+            target is the acceleration itself, or where no more is known than the expression.
+        kind: property that tells the kinds of particles that terms are for.
 
     Raises:
         ValueError: for a name that is used twice or has a meaning in formulas, a symbol of the
-            expression that is neither variable nor constant, a constant that is not finite.
+            expression that is neither variable nor constant, a constant that is not finite, an expression
+            that is not the sum of the terms.
     """
 
     expression: Expr
@@ -69,16 +78,29 @@ class Law:
     reason: str = ""
     exponents: Mapping[str, Exponent] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    terms: tuple[Term, ...] = ()
+    inertia: str = ""
+    kind: str = ""
+
+    @classmethod
+    def of_terms(cls, terms: Iterable[Term], target: str, variables: Mapping[str, str], **fields: Any) -> Law:
+        """Return the law that is the sum of these terms; other fields as those of the class."""
+        terms = tuple(terms)
+        return cls(total(terms), target, variables, terms=terms, **fields)
 
     def __post_init__(self):
-        expression = sympy.sympify(self.expression, strict=True)
-        plain = {s: sympy.Symbol(s.name) for s in expression.free_symbols}  # assumptions do not survive text
-        object.__setattr__(self, "expression", expression.xreplace(plain))
+        object.__setattr__(self, "expression", _plain(sympy.sympify(self.expression, strict=True)))
+        terms = tuple(replace(t, expression=_plain(t.expression)) for t in self.terms)
+        object.__setattr__(self, "terms", terms)
+        check_terms(terms, self.kind)
+        if terms and self.expression != total(terms):
+            raise ValueError(f"{self.expression} is not the sum of the terms {written(terms)}")
         for name in ("variables", "constants", "exponents", "provenance"):
             object.__setattr__(self, name, dict(getattr(self, name)))
         check_names([self.target], "target")
         check_names([*self.variables, *self.constants], "variable or constant")
-        unknown = {str(s) for s in plain} - set(self.variables) - set(self.constants)
+        known = {*self.variables, *self.constants, *(str(term.symbol) for term in terms)}
+        unknown = {str(symbol) for symbol in self.expression.free_symbols} - known
         if unknown:
             raise ValueError(
                 f"{', '.join(sorted(unknown))} in {self.expression}: neither variable nor constant"
@@ -112,7 +134,12 @@ class Law:
 
     @property
     def numpy(self) -> Callable[..., Float[np.ndarray, "*rows"]]:
-        """The law as a function of arrays by name: ``law.numpy(r=r, m_i=1.0)``; nan where undefined."""
+        """The law as a function of arrays by name: ``law.numpy(r=r, m_i=1.0)``; nan where undefined.
+
+        Raises:
+            TypeError: (when called) a law of several terms, which is a vector: see `scalar` and
+                `sciml.distill.forces.Forces`.
+        """
         expression, check = self.sympy, self._checker()
 
         def evaluate_law(**columns):
@@ -147,11 +174,32 @@ class Law:
 
         return evaluate_law
 
+    def scalar(self, term: int | Term) -> Law:
+        """Return the scalar of one term, by number or itself, as a law of its own."""
+        term = self.terms[term] if isinstance(term, int) else term
+        names = {str(s) for s in term.expression.free_symbols}
+        return replace(
+            self,
+            expression=term.expression,
+            terms=(),
+            variables={name: unit for name, unit in self.variables.items() if name in names}
+            or self.variables,
+            constants={name: value for name, value in self.constants.items() if name in names},
+            exponents={},
+            target_unit="",
+        )
+
     def _checker(self) -> Callable[[dict], None]:
         needed = sorted(str(s) for s in self.sympy.free_symbols)
         known = tuple(self.variables)
+        several = bool(self.terms)
 
         def check(columns: dict) -> None:
+            if several:
+                raise TypeError(
+                    "a law of terms is a sum of vectors: take law.scalar(term) for one of its scalars, or "
+                    "sciml.distill.forces.Forces(law, ...) for accelerations"
+                )
             missing = [name for name in needed if name not in columns]
             unknown = [name for name in columns if name not in known]
             if missing or unknown:
@@ -177,9 +225,8 @@ class Law:
         return rf"$\displaystyle {sympy.latex(sympy.Symbol(self.target))} = {self.latex}$"
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.target} = {self.expression}" + (f"   [{self.target_unit}]" if self.target_unit else "")
-        ]
+        formula = written(self.terms) if self.terms else str(self.expression)
+        lines = [f"{self.target} = {formula}" + (f"   [{self.target_unit}]" if self.target_unit else "")]
         lines += [f"  {name} = {constant}" for name, constant in self.constants.items()]
         lines += [f"  {name} in {unit}" for name, unit in self.variables.items() if unit]
         lines += [
@@ -189,6 +236,11 @@ class Law:
         if self.verdict != "law" or self.reason:
             lines.append(f"  verdict: {self.verdict}" + (f" ({self.reason})" if self.reason else ""))
         return "\n".join(lines)
+
+
+def _plain(expression: Expr) -> Expr:
+    """Return a formula whose symbols assume nothing, as they are read from text."""
+    return expression.xreplace({s: sympy.Symbol(s.name) for s in expression.free_symbols})
 
 
 def with_error(value: float, error: float | None) -> str:

@@ -1,7 +1,9 @@
 """Laws as JSON files: written in one step, read without executing anything.
 
 The format is one object: ``format`` (the version), the fields of `sciml.distill.law.Law`, the expression
-as text for `sciml.distill.parser.parse`, and the units that exist by declaration only.
+as text for `sciml.distill.parser.parse`, and the units that exist by declaration only. Version 1 has one
+scalar expression; version 2 has ``terms`` instead, each an expression with its vector. A law of one scalar
+is written as version 1, so that older installations read it.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciml.distill.parser import parse, to_text
+from sciml.distill.terms import Term, total
 
 if TYPE_CHECKING:
     from sciml.distill.law import Law
 
-FORMAT = 1
+FORMAT = 2  # newest
 LARGEST = 50_000_000  # bytes
 
 _TEXT, _OBJECT, _LIST = "text", "an object", "a list"
@@ -34,17 +37,26 @@ _FIELDS = {
     "reason": _TEXT,
     "provenance": _OBJECT,
     "declared_units": _LIST,
+    "terms": _LIST,
+    "inertia": _TEXT,
+    "kind": _TEXT,
 }
 _TYPES: dict[str, type] = {_TEXT: str, _OBJECT: dict, _LIST: list, "a whole number": int}
 
 
 def to_data(law: Law) -> dict[str, Any]:
     """Return a law as plain JSON data."""
+    form = (
+        {"format": 2, "terms": [_term(term) for term in law.terms]}
+        if law.terms
+        else {"format": 1, "expression": to_text(law.expression)}
+    )
+    more = {name: getattr(law, name) for name in ("inertia", "kind") if getattr(law, name)}
     return {
-        "format": FORMAT,
+        **form,
+        **more,
         "target": law.target,
         "target_unit": law.target_unit,
-        "expression": to_text(law.expression),
         "variables": law.variables,
         "constants": {name: _plain(constant._asdict()) for name, constant in law.constants.items()},
         "exponents": {name: _plain(exponent._asdict()) for name, exponent in law.exponents.items()},
@@ -110,12 +122,13 @@ def from_data(data: Any) -> Law:
         for name, entry in _entries(data, "exponents")
     }
     variables = {name: _unit(unit, f"variables.{name}") for name, unit in data["variables"].items()}
-    try:
-        expression = parse(data["expression"], [*variables, *constants])
-    except ValueError as error:
-        raise ValueError(f"field expression: {error}") from None
+    names = [*variables, *constants]
+    terms = tuple(_read_term(entry, names, f"terms.{k}") for k, entry in enumerate(data.get("terms", ())))
     return Law(
-        expression=expression,
+        expression=total(terms) if terms else _formula(data["expression"], names, "expression"),
+        terms=terms,
+        inertia=data.get("inertia", ""),
+        kind=data.get("kind", ""),
         target=data["target"],
         variables=variables,
         target_unit=_unit(data["target_unit"], "target_unit"),
@@ -131,21 +144,54 @@ def _check_fields(data: Any) -> None:
     if not isinstance(data, dict):
         raise ValueError(f"a law is an object, found {type(data).__name__}")  # noqa: TRY004 (a bad file)
     version = data.get("format")
-    if version != FORMAT:
+    if version not in range(1, FORMAT + 1):
         newer = isinstance(version, int) and version > FORMAT
         raise ValueError(
-            f"field format is {version!r}, this version reads {FORMAT}" + "; update sciml" * newer
+            f"field format is {version!r}, this version reads 1 to {FORMAT}" + "; update sciml" * newer
         )
     for name in data:
         if name not in _FIELDS:
             near = difflib.get_close_matches(name, _FIELDS, n=1)
             raise ValueError(f"unknown field {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    for name in ("target", "target_unit", "expression", "variables", "verdict"):
+    formula = "terms" if version == FORMAT else "expression"
+    for name in ("target", "target_unit", formula, "variables", "verdict"):
         if name not in data:
             raise ValueError(f"field {name} is missing")
     for name, value in data.items():
         if not isinstance(value, _TYPES[_FIELDS[name]]) or isinstance(value, bool):
             raise ValueError(f"field {name} must be {_FIELDS[name]}, found {value!r:.60}")  # noqa: TRY004
+
+
+def _formula(text: Any, names: list[str], where: str) -> Any:
+    try:
+        return parse(text, names)
+    except ValueError as error:
+        raise ValueError(f"field {where}: {error}") from None
+
+
+def _term(term: Term) -> dict[str, Any]:
+    kinds = {"kinds": [list(kind) for kind in term.kinds]} if term.kinds else {}
+    return {"expression": to_text(term.expression), "vector": term.vector, **kinds}
+
+
+def _read_term(entry: Any, names: list[str], where: str) -> Term:
+    if not isinstance(entry, dict) or not {"expression", "vector"} <= set(entry) <= {
+        "expression",
+        "vector",
+        "kinds",
+    }:
+        raise ValueError(
+            f"field {where} must be an object of expression, vector and perhaps kinds, found {entry!r:.80}"
+        )
+    kinds = entry.get("kinds", [])
+    if not isinstance(kinds, list) or not all(isinstance(k, list) for k in kinds):
+        raise ValueError(f"field {where}.kinds must be a list of lists, found {kinds!r:.60}")
+    try:
+        formula = _formula(entry["expression"], names, f"{where}.expression")
+        return Term(formula, entry["vector"], tuple(kinds))
+    except (ValueError, TypeError) as error:
+        text = str(error)
+        raise ValueError(text if text.startswith("field") else f"field {where}: {text}") from None
 
 
 def _entries(data: dict, name: str) -> list[tuple[str, dict]]:

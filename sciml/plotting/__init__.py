@@ -16,9 +16,12 @@ from sciml.plotting.motion import orbits, rollout_error, training_curve
 from sciml.plotting.pairs import predicted_against_measured, ranking_curve
 from sciml.plotting.structures import contact_map, network, structure_view, trace
 from sciml.plotting.style import svg
+from sciml.plotting.terms import explained_rows, force_curves
 
 __all__ = [
     "contact_map",
+    "explained_rows",
+    "force_curves",
     "front",
     "held_out_errors",
     "hidden_properties",

@@ -1,0 +1,134 @@
+"""The last decision, by whole paths: which of the laws that rows left, and which of its forces are needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sciml.distill.expression import complexity
+from sciml.distill.motion.formulas import ODD, odd_exponents, same_values, simpler_forms
+from sciml.distill.motion.model import Model
+from sciml.distill.motion.paths import PathFit, fit_paths
+from sciml.distill.motion.rows import Observed
+from sciml.distill.motion.verdict import CLOSE
+
+log = logging.getLogger(__name__)
+
+MOST = 4  # laws that are compared by paths
+WITHIN = 25.0  # nats by which rows may prefer another law
+
+
+@dataclass(frozen=True, eq=False)
+class Final:
+    """The law by paths.
+
+    Attributes:
+        fit: its fit.
+        length: its description length in nats.
+        rivals: other laws that paths do not tell from it, in words.
+    """
+
+    fit: PathFit
+    length: float
+    rivals: tuple[str, ...]
+
+
+def length(fit: PathFit) -> float:
+    """Return description length: half the squared residual over its noise, and the formulas and numbers."""
+    nodes = sum(complexity(p.template) + ODD * odd_exponents(p) for p in fit.model.parts)
+    numbers = len(fit.model.start) * np.log(max(fit.rows, 2)) / 2
+    return float(fit.total / (2 * max(fit.chi2, 1.0) ** 0) + np.log(10.0) * nodes + numbers)
+
+
+def decide(models: Sequence[Model], observed: Observed) -> Final | None:
+    """Fit laws to paths; simplify the best; name the others that come near.
+
+    Args:
+        models: laws, the most likely first.
+        observed: the data.
+
+    Returns:
+        None where no trajectory can be followed.
+    """
+    fits: list[tuple[float, PathFit]] = []
+    for model in models[:MOST]:
+        tried = _fit(model, observed)
+        if tried is not None:
+            fits.append(tried)
+    if not fits:
+        return None
+    best = min(fits, key=lambda f: f[0])
+    best = _simplified(best, observed, fits)
+    rivals = []
+    for worse, fit in sorted(fits, key=lambda f: f[0]):
+        words = _differences(fit.model, best[1].model)
+        if worse < best[0] + CLOSE and words and words not in rivals:
+            rivals.append(words)
+    return Final(best[1], best[0], tuple(rivals))
+
+
+def _fit(model: Model, observed: Observed) -> tuple[float, PathFit] | None:
+    try:
+        fit = fit_paths(model, observed)
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        log.info("paths could not be fitted: %s", error)
+        return None
+    found = length(fit)
+    log.debug(
+        "%.1f nats, chi2 %.4g by paths: %s", found, fit.chi2, [str(p.expression) for p in fit.model.parts]
+    )
+    return (found, fit) if np.isfinite(found) else None
+
+
+def _simplified(
+    best: tuple[float, PathFit], observed: Observed, fits: list[tuple[float, PathFit]]
+) -> tuple[float, PathFit]:
+    """Leave out forces, then make numbers simple, wherever that shortens the description."""
+    for _ in range(len(best[1].model.parts)):
+        parts = best[1].model.parts
+        errors = dict(zip(best[1].model.names, best[1].errors, strict=False))
+        weak = sorted(
+            (abs(v) / max(errors[n], 1e-300), k) for k, p in enumerate(parts) for n, v in p.constants[:1]
+        )
+        if len(parts) < 2 or not weak or weak[0][0] > WEAK:
+            break
+        k = weak[0][1]
+        trial = _fit(replace(best[1].model, parts=parts[:k] + parts[k + 1 :]), observed)
+        if trial is None or trial[0] > best[0]:
+            break
+        best = trial
+    for k, own in enumerate(best[1].model.parts):
+        for simpler in simpler_forms(own, dict(zip(best[1].model.names, best[1].errors, strict=False))):
+            parts = best[1].model.parts
+            trial = _fit(replace(best[1].model, parts=(*parts[:k], simpler, *parts[k + 1 :])), observed)
+            if trial is not None and trial[0] < best[0]:
+                best = trial
+                break
+    return best
+
+
+WEAK = 6.0  # standard errors below which leaving a force out is tried
+
+
+def _differences(other: Model, best: Model) -> str:
+    """Return how another law differs, in words; "" if it gives the same numbers."""
+    if len(other.parts) != len(best.parts):
+        if len(other.parts) > len(best.parts):
+            return ""  # the same with a force that is not needed
+        return " + ".join(f"({p.expression})*{p.vector}" for p in _ordered(other))
+    words = []
+    for a, b in zip(_ordered(other), _ordered(best), strict=True):
+        if a.vector != b.vector or a.strength != b.strength or not same_values(a.expression, b.expression):
+            words.append(f"({_short(a.expression)})*{a.vector}")
+    return " + ".join(words)
+
+
+def _short(expression) -> str:
+    return str(expression.xreplace({f: round(f, 4) for f in expression.atoms() if f.is_Float}))
+
+
+def _ordered(model: Model) -> list:
+    return sorted(model.parts, key=lambda p: (not p.of_pairs, p.vector))

@@ -1,0 +1,313 @@
+"""From splines to formulas: each force's table is searched, and the data choose among what was found."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import sympy
+from jaxtyping import Float
+
+from sciml.distill.expression import complexity
+from sciml.distill.front import EFFECTIVE_ROWS, Front
+from sciml.distill.motion.bank import Bank, held_out_rows
+from sciml.distill.motion.model import Fit, Model, Part, fit_rows, part
+from sciml.distill.motion.rows import Observed
+from sciml.distill.motion.structure import Channel, Fitted, Fitter
+from sciml.distill.search import search
+from sciml.distill.select import round_exponents
+
+log = logging.getLogger(__name__)
+
+POINTS = 48  # of a table
+PLAUSIBLE = 0.1  # loss up to which the simplest formulas are tried, whatever their length
+FORMULAS = 6  # candidates of a channel that are fitted to the data
+SPLINE_ERROR = 3e-5  # relative, at best
+ODD = 2.0  # nodes that an exponent costs which is no simple fraction
+FLOOR = 1e-13  # share of the squared accelerations below which fits are equal
+NEGLIGIBLE = 1e-9  # share of the squared accelerations for which no force is worth its name
+
+
+@dataclass(frozen=True)
+class Table:
+    """A force as the splines have it.
+
+    Attributes:
+        channel: which.
+        argument: values of its invariant.
+        value: of the scalar that multiplies the vector.
+        error: standard errors.
+    """
+
+    channel: Channel
+    argument: Float[np.ndarray, "points"]
+    value: Float[np.ndarray, "points"]
+    error: Float[np.ndarray, "points"]
+
+
+def tables(found: Fitted, bank: Bank) -> list[Table]:
+    """Return the table of every force that depends on an invariant; empty arguments for constants."""
+    result, at = [], 0
+    for channel, shape in zip(found.channels, found.shapes, strict=True):
+        block = bank.blocks[channel.block]
+        covariance = found.inverse[at : at + len(shape), at : at + len(shape)] * found.loss
+        at += len(shape)
+        if block.splines.knots is None:
+            error = np.sqrt(np.maximum(np.diag(covariance), 0))
+            result.append(Table(channel, np.zeros(0), shape, error))
+            continue
+        knots = block.splines.knots
+        grid = np.exp(np.linspace(knots[0], knots[-1], POINTS))
+        values = block.splines(grid)
+        error = np.sqrt(np.maximum(np.einsum("pk,kl,pl->p", values, covariance, values), 0))
+        result.append(Table(channel, grid, values @ shape, error))
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Formulas for all forces.
+
+    Attributes:
+        fit: to the rows.
+        tried: every candidate by channel: its formula, description length and loss.
+        fronts: what the searches found, by channel.
+        length: description length of the whole model.
+        others: models with other formulas of the last force, and their description lengths, best first.
+    """
+
+    fit: Fit
+    tried: dict[str, list[tuple[sympy.Expr, float, float]]]
+    fronts: dict[str, Front]
+    length: float
+    others: tuple[tuple[float, Model], ...] = ()
+
+
+class Formulas:
+    """Searches tables and fits what was found.
+
+    Args:
+        observed: the data.
+        fitter: bank, properties and groups.
+        noise_known: whether a loss of one is noise.
+        seconds: for the search of each force.
+        seed: of the search.
+        backend: engine of the search.
+        on_front: told of every front, with the name of its force.
+    """
+
+    def __init__(
+        self, observed: Observed, fitter: Fitter, *, seconds: float, seed: int = 0, backend="structured",
+        on_front: Callable[[str, Front], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.observed, self.fitter = observed, fitter
+        self.seconds, self.seed, self.backend, self.on_front = seconds, seed, backend, on_front
+        self.held = held_out_rows(observed)
+        self.spline_loss = 0.0
+        self.rows = min(fitter.rows, EFFECTIVE_ROWS)
+        self.energy = float(
+            np.mean(np.concatenate([t[v].ravel() for t, v in zip(observed.targets, observed.valid)]) ** 2)
+        )
+
+    def length(self, fit: Fit) -> float:
+        """Return the description length of fitted formulas in nats."""
+        floor = max(FLOOR * self.energy, 0.9 if self.observed.noise_known else 0.0)
+        nodes = sum(complexity(p.template) + ODD * odd_exponents(p) for p in fit.model.parts)
+        numbers = len(fit.model.start) * np.log(max(self.rows, 2.0)) / 2
+        return float(self.rows / 2 * np.log(max(fit.loss, floor)) + np.log(10.0) * nodes + numbers)
+
+    def choose(self, found: Fitted) -> Chosen:
+        """Search and fit the forces of a structure."""
+        bank = self.fitter.bank
+        every = tables(found, bank)
+        self.spline_loss = found.loss
+        candidates: list[list[list[Part]]] = []
+        fronts: dict[str, Front] = {}
+        for k, table in enumerate(every):
+            label = "abcdefghk"[k % 9] if k < 9 else f"z{k}_"
+            block = bank.blocks[table.channel.block]
+            if not len(table.argument):
+                parts = [
+                    part(
+                        sympy.Float(value or 1e-9),
+                        vector,
+                        "",
+                        table.channel.strength,
+                        f"{label}{n}_" if len(block.vectors) > 1 else label,
+                    )
+                    for n, (vector, value) in enumerate(zip(block.vectors, table.value, strict=True))
+                ]
+                candidates.append([parts])
+                continue
+            front = self._search(table, block.splines.argument)
+            fronts[f"{k}:{table.channel.block}"] = front
+            candidates.append(
+                [[part(e, block.vectors[0], block.splines.argument, table.channel.strength, label)]
+                 for e in likeliest(front)]
+            )  # fmt: skip
+        return self._fit_all(found, candidates, fronts)
+
+    def _search(self, table: Table, name: str) -> Front:
+        keep = np.isfinite(table.value) & (table.error < 3 * np.abs(table.value).max())
+        bias = min(max(np.sqrt(self.spline_loss / max(self.energy, 1e-300)), SPLINE_ERROR), 1e-2)
+        error = np.hypot(table.error, bias * np.abs(table.value))[keep]
+        error = np.maximum(error, 1e-12 * np.abs(table.value).max())
+        weights = 1 / error**2
+        y = table.value[keep]
+        tell = None
+        if self.on_front is not None:
+            report = self.on_front
+            tell = lambda front: report(table.channel.block, front)
+        return search(
+            table.argument[keep][:, None], y, names=[name], weights=weights, backend=self.backend,
+            seconds=self.seconds, seed=self.seed, noise=float(1 / np.mean(weights * y**2)), on_front=tell,
+        )  # fmt: skip
+
+    def _fit_all(self, found: Fitted, candidates: list[list[list[Part]]], fronts: dict[str, Front]) -> Chosen:
+        """Choose each force's formula with the others as they are, forces of many candidates last."""
+        current = [options[0] for options in candidates]
+        tried: dict[str, list[tuple[sympy.Expr, float, float]]] = {}
+        best: tuple[float, Fit] | None = None
+        order = [k for k, options in enumerate(candidates) if len(options) > 1]
+        others: list[tuple[float, Model]] = []
+        for k in order or [0] if candidates else []:
+            best, others = None, []
+            for option in candidates[k]:
+                parts = [p for j, own in enumerate(current) for p in (option if j == k else own)]
+                model = self._model(tuple(parts), found)
+                try:
+                    fit = fit_rows(model, self.observed, self.held)
+                except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+                    log.info("could not fit %s: %s", option[0].expression, error)
+                    continue
+                length = self.length(fit)
+                log.debug(
+                    "%.1f nats, loss %.4g: %s", length, fit.loss, [str(p.expression) for p in fit.model.parts]
+                )
+                fitted = [
+                    p
+                    for p in fit.model.parts
+                    if p.constants and p.constants[0][0] in dict(option[0].constants)
+                ]
+                shown = fitted[0].expression if fitted else option[0].expression
+                tried.setdefault(f"{k}", []).append((shown, length, fit.loss))
+                others.append((length, fit.model))
+                if best is None or length < best[0]:
+                    best = (length, fit)
+            if best is None:
+                raise ValueError("none of the formulas that were found can be evaluated on the data")
+            current = _regrouped(best[1].model.parts, current)
+        if best is not None:
+            best = self._pruned(self._snapped(best))
+        if best is None:
+            best_fit = fit_rows(self._model((), found), self.observed, self.held)
+            best = (self.length(best_fit), best_fit)
+        others.sort(key=lambda o: o[0])
+        return Chosen(best[1], tried, fronts, best[0], tuple(others))
+
+    def _snapped(self, best: tuple[float, Fit]) -> tuple[float, Fit]:
+        """Make exponents and numbers simple where that is shorter."""
+        for k, own in enumerate(best[1].model.parts):
+            for simpler in simpler_forms(own):
+                parts = best[1].model.parts
+                best = self._shorter(best, (*parts[:k], simpler, *parts[k + 1 :]))
+        return best
+
+    def _pruned(self, best: tuple[float, Fit]) -> tuple[float, Fit]:
+        """Leave out parts that do not earn their length."""
+        for _ in range(len(best[1].model.parts)):
+            parts = best[1].model.parts
+            shorter = best
+            for k in range(len(parts)):
+                shorter = self._shorter(shorter, parts[:k] + parts[k + 1 :], best[1].model)
+            if shorter is best:
+                break
+            best = shorter
+        return best
+
+    def _shorter(self, best: tuple[float, Fit], parts: tuple[Part, ...], model: Model | None = None):
+        model = replace(best[1].model if model is None else model, parts=parts)
+        try:
+            fit = fit_rows(model, self.observed, self.held)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError):
+            return best
+        length = self.length(fit)
+        fewer = len(parts) < len(best[1].model.parts) and fit.loss < NEGLIGIBLE * self.energy
+        return (length, fit) if length < best[0] or fewer else best
+
+    def _model(self, parts: tuple[Part, ...], found: Fitted) -> Model:
+        return Model(parts, dict(self.fitter.properties), found.receiver, found.sender, self.fitter.group,
+                     self.observed.data.box)  # fmt: skip
+
+
+def likeliest(front: Front, most: int = FORMULAS) -> list[sympy.Expr]:
+    """Return the likeliest formulas of a front, also with nearly simple exponents made simple."""
+    ordered = sorted(front, key=front.length)[:most]
+    short = [c for c in front if c.loss < PLAUSIBLE and c.expression.free_symbols]
+    formulas: dict[sympy.Expr, None] = {}
+    for candidate in [*short[: most // 2], *ordered]:
+        formulas |= dict.fromkeys([candidate.expression, round_exponents(candidate.expression)])
+    return list(formulas)
+
+
+def simpler_forms(own: Part, errors: Mapping[str, float] | None = None) -> list[Part]:
+    """Return a part with exponents and other numbers made simple, or left out.
+
+    Args:
+        own: the part.
+        errors: standard errors of its constants: numbers further from a simple one than these allow stay.
+    """
+    label = own.constants[0][0].rstrip("0123456789") if own.constants else "y"
+    found: dict[sympy.Expr, None] = {}
+    expression = own.expression
+
+    def add(formula: sympy.Expr) -> None:
+        good = formula.free_symbols <= expression.free_symbols and formula.is_finite is not False
+        if (
+            good
+            and formula != expression
+            and formula != 0
+            and not formula.has(sympy.zoo, sympy.nan, sympy.oo)
+        ):
+            found[formula] = None
+
+    add(round_exponents(expression))
+    exponents = {s for e in own.template.atoms(sympy.Pow) for s in e.exp.free_symbols}
+    for name, value in own.constants:
+        near = 0.1 if errors is None else max(4 * errors.get(name, 0.0), 1e-3 * abs(value))
+        numbers = {sympy.Symbol(n): sympy.Float(v) for n, v in own.constants if n != name}
+        simple = [0, round(value)] + [sympy.Rational(round(q * value), q) for q in (2, 3)]
+        if sympy.Symbol(name) not in exponents:
+            simple = simple[:1]  # only exponents are simple numbers by nature; others may be zero
+        for number in dict.fromkeys(simple):
+            if abs(float(number) - value) < near or (number == 0 and errors is None):
+                add(own.template.xreplace(numbers).subs(sympy.Symbol(name), number))
+    return [part(f, own.vector, own.argument, own.strength, label) for f in found]
+
+
+def _regrouped(parts: tuple[Part, ...], groups: list[list[Part]]) -> list[list[Part]]:
+    left = list(parts)
+    return [[left.pop(0) for _ in own] for own in groups]
+
+
+def odd_exponents(p: Part) -> int:
+    """Number of exponents that are constants."""
+    names = {sympy.Symbol(n) for n, _ in p.constants}
+    argument = sympy.Symbol(p.argument or "_")
+    return sum(bool(e.exp.free_symbols & names) and e.base == argument for e in p.template.atoms(sympy.Pow))
+
+
+def same_values(a: sympy.Expr, b: sympy.Expr, near: float = 0.02) -> bool:
+    """Whether two formulas in the same variable give nearly the same numbers over a decade around one."""
+    symbols = a.free_symbols | b.free_symbols
+    if not symbols:
+        return abs(float(a) - float(b)) < near * abs(float(b))
+    if a.free_symbols != b.free_symbols or len(symbols) != 1:
+        return False
+    (symbol,) = symbols
+    grid = np.geomspace(0.5, 2.0, 15)
+    values = [np.asarray([complex(e.subs(symbol, g)).real for g in grid]) for e in (a, b)]
+    scale = np.abs(values[1]).max()
+    return bool(np.allclose(values[0], values[1], atol=near * scale, rtol=near))

@@ -1,0 +1,260 @@
+"""Constants by whole paths: trajectories of a law over short windows, their starts unknown, beside the data.
+
+Weak forms use noisy paths inside the forces, which biases them a little. A law that runs from a start does
+not: the constants and the starts whose trajectories are nearest to the measured positions are maximum
+likelihood under white noise (multiple shooting, Bock 1981, doi 10.1007/978-3-642-68220-9_8), and the residual
+says whether the law explains the paths to within their noise. `fields.refine` does the same for fields.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from sciml.distill.motion.model import Model
+from sciml.distill.motion.rows import Observed
+from sciml.physics.differentiate import unwrap
+
+log = logging.getLogger(__name__)
+
+SPACINGS = 2.5  # length of a window in spacings of knots
+SHORTEST, LONGEST = 12, 200  # of a window, in times
+WORK = 1.5e8  # numbers in the pair arrays of one iteration, about
+ITERATIONS = 10
+SETTLED = 0.05  # change in standard errors at which the iteration has converged
+NUDGE = 1e-6
+STEPS = 4  # most steps of integration between two times
+ACCURATE = 0.1  # error of integration in units of the noise
+
+
+@dataclass(frozen=True, eq=False)
+class PathFit:
+    """A model fitted to paths.
+
+    Attributes:
+        model: at its best parameters.
+        errors: standard errors of the parameters.
+        chi2: squared residual over its degrees of freedom, in units of the noise.
+        total: squared residual.
+        held_out: squared residual of later windows over its degrees of freedom; only starts are fitted there.
+        rows: number of residuals.
+    """
+
+    model: Model
+    errors: Float[np.ndarray, "parameters"]
+    chi2: float
+    total: float
+    held_out: float
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Windows:
+    """Pieces of the data.
+
+    Attributes:
+        position: measured, over its noise.
+        time: of each window, from its start.
+        simulation: which simulation each window is from.
+        start: position and velocity of the smoothed path where each begins.
+        sigma: noise in positions.
+    """
+
+    position: Float[np.ndarray, "windows times particles dim"]
+    time: Float[np.ndarray, "windows times"]
+    simulation: Int[np.ndarray, "windows"]
+    start: Float[np.ndarray, "windows 2 particles dim"]
+    sigma: Float[np.ndarray, "windows particles"]
+
+    def some(self, keep: np.ndarray) -> _Windows:
+        return _Windows(
+            *(getattr(self, name)[keep] for name in ("position", "time", "simulation", "start", "sigma"))
+        )
+
+
+def fit_paths(model: Model, observed: Observed) -> PathFit:
+    """Fit constants, strengths and starts to the positions of all windows but the last quarter.
+
+    Raises:
+        ValueError: trajectories of the law are not finite.
+    """
+    windows, later = _windows(observed, len(model.start))
+    steps = _steps(model, windows)
+    z = windows.start.copy()
+    values = model.start
+    total, blocks = _linearize(model, values, z, windows, steps)
+    damping, covariance = 1e-3, np.zeros((len(values), len(values)))
+    for _ in range(ITERATIONS):
+        moved = _step(blocks, damping, len(values))
+        if moved is None:
+            break
+        dv, dz, covariance = moved
+        trial = _residual(model, values + dv, z + dz.reshape(z.shape), windows, steps)
+        square = float((trial**2).sum())
+        if np.isfinite(square) and square < total:
+            values, z = values + dv, z + dz.reshape(z.shape)
+            errors = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+            done = total - square < 1e-4 * total / max(trial.size, 1) or bool(
+                (np.abs(dv) < SETTLED * errors).all()
+            )
+            total, blocks = _linearize(model, values, z, windows, steps)
+            damping /= 10
+            if done and damping < 1e-4:
+                break
+        else:
+            damping *= 10
+            if damping > 1e8:
+                break
+    final = _step(blocks, 1e-9, len(values))
+    covariance = covariance if final is None else final[2]
+    rows = windows.position.size
+    freedom = max(rows - z.size - len(values), 1)
+    chi2 = total / freedom
+    fitted = model.with_parameters(values)
+    outside = _held_out(fitted, later, steps)
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0) * max(chi2, 1.0))
+    return PathFit(fitted, errors, chi2, total, outside, rows)
+
+
+def _windows(observed: Observed, parameters: int) -> tuple[_Windows, _Windows]:
+    data = observed.data
+    position = unwrap(data.position, data.box)
+    simulations, times, particles, dim = position.shape
+    length = int(np.clip(round(SPACINGS * observed.spacing), SHORTEST, min(LONGEST, times)))
+    number = max(times // length, 1)
+    begins = [(s, k * length) for k in range(number) for s in range(simulations)]
+    unknowns = 2 * particles * dim + parameters + 1
+    most = max(int(WORK / (unknowns * particles**2 * dim * length * 4)), 4)
+    if len(begins) > most:
+        begins = [begins[k] for k in np.unique(np.linspace(0, len(begins) - 1, most).astype(int))]
+    pick = np.array(begins)
+    span = pick[:, 1, None] + np.arange(length)
+    s = pick[:, 0]
+    sigma = observed.path_noise[s]
+    x = position[s[:, None], span] / sigma[:, None, :, None]
+    clock = data.time[s[:, None], span]
+    start = np.stack([observed.position[s, pick[:, 1]], observed.velocity[s, pick[:, 1]]], axis=1)
+    every = _Windows(x, clock - clock[:, :1], s, start, sigma)
+    late = pick[:, 1] >= 0.75 * (number - 1) * length if simulations < 5 else s >= round(0.75 * simulations)
+    if late.all() or not late.any():
+        late = np.zeros(len(pick), dtype=bool)
+        late[-max(len(pick) // 4, 0) :] = len(pick) > 3
+    return every.some(~late), every.some(late)
+
+
+def _run(
+    model: Model, values: np.ndarray, z: np.ndarray, windows: _Windows, steps: int
+) -> Float[np.ndarray, "*sets windows times particles dim"]:
+    """Integrate all windows at once by the classical Runge-Kutta method of fourth order."""
+    x, v = z[..., 0, :, :], z[..., 1, :, :]
+    path = [x]
+    with np.errstate(all="ignore"):
+        for k in range(windows.time.shape[1] - 1):
+            h = ((windows.time[:, k + 1] - windows.time[:, k]) / steps)[:, None, None]
+            for _ in range(steps):
+                a1 = model.acceleration(x, v, values, windows.simulation)
+                v2 = v + 0.5 * h * a1
+                a2 = model.acceleration(x + 0.5 * h * v, v2, values, windows.simulation)
+                v3 = v + 0.5 * h * a2
+                a3 = model.acceleration(x + 0.5 * h * v2, v3, values, windows.simulation)
+                v4 = v + h * a3
+                a4 = model.acceleration(x + h * v3, v4, values, windows.simulation)
+                x = x + h / 6 * (v + 2 * v2 + 2 * v3 + v4)
+                v = v + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4)
+            path.append(x)
+    return np.stack(path, axis=-3)
+
+
+def _residual(model: Model, values: np.ndarray, z: np.ndarray, windows: _Windows, steps: int) -> np.ndarray:
+    values = np.broadcast_to(values, (*z.shape[:-3], values.shape[-1]))
+    return _run(model, values, z, windows, steps) / windows.sigma[:, None, :, None] - windows.position
+
+
+def _steps(model: Model, windows: _Windows) -> int:
+    steps = 1
+    before = _residual(model, model.start, windows.start, windows, 1)
+    while steps < STEPS:
+        after = _residual(model, model.start, windows.start, windows, 2 * steps)
+        if np.nanmedian(np.abs(after - before).max((1, 2, 3))) < ACCURATE:
+            break
+        steps, before = 2 * steps, after
+    if not np.isfinite(before).all(axis=(1, 2, 3)).any():
+        raise ValueError("trajectories of the law are not finite")
+    return steps
+
+
+def _linearize(model: Model, values: np.ndarray, z: np.ndarray, windows: _Windows, steps: int):
+    """Return the squared residual and, for every window, residual and Jacobians of parameters and start."""
+    count, size = len(z), z[0].size
+    unknowns = len(values) + size
+    scale_v = NUDGE * np.maximum(np.abs(values), 1e-3 * np.abs(values).max(initial=1e-9))
+    spread = np.sqrt((z**2).mean((0, 2, 3)))
+    scale_z = NUDGE * np.broadcast_to(np.maximum(spread, 1e-9)[:, None, None], z.shape[1:]).ravel()
+    many_v = np.broadcast_to(values, (unknowns + 1, count, len(values))).copy()
+    many_z = np.broadcast_to(z, (unknowns + 1, *z.shape)).copy()
+    for k in range(len(values)):
+        many_v[1 + k, :, k] += scale_v[k]
+    flat = many_z.reshape(unknowns + 1, count, size)
+    for k in range(size):
+        flat[1 + len(values) + k, :, k] += scale_z[k]
+    path = _run(model, many_v, many_z, windows, steps) / windows.sigma[:, None, :, None]
+    residual = (path[0] - windows.position).reshape(count, -1)
+    slopes = (path[1:] - path[0]).reshape(unknowns, count, -1) / np.r_[scale_v, scale_z][:, None, None]
+    good = np.isfinite(residual).all(1) & np.isfinite(slopes).all((0, 2))
+    residual = np.where(good[:, None], residual, 0.0)
+    slopes = np.where(good[:, None], slopes, 0.0)
+    total = float((residual**2).sum()) if good.any() else np.inf
+    return total, (residual, slopes[: len(values)], slopes[len(values) :])
+
+
+def _step(blocks, damping: float, parameters: int):
+    """Return the step of parameters and starts; the starts are eliminated window by window."""
+    residual, jv, jz = blocks
+    jv, jz = jv.transpose(1, 0, 2), jz.transpose(1, 0, 2)  # windows unknowns rows
+    hz = jz @ jz.transpose(0, 2, 1)
+    diagonal = np.einsum("wkk->wk", hz)
+    diagonal = np.maximum(diagonal, 1e-12 * diagonal.max(initial=1e-300))
+    hz = hz + (damping + 1e-12) * diagonal[:, :, None] * np.eye(hz.shape[1])
+    cross = jz @ jv.transpose(0, 2, 1)
+    gz = np.einsum("wkr,wr->wk", jz, residual)
+    try:
+        inverse = np.linalg.inv(hz)
+    except np.linalg.LinAlgError:
+        return None
+    gv = np.einsum("wkr,wr->k", jv, residual)
+    hv = np.einsum("wkr,wlr->kl", jv, jv)
+    reduced = hv - np.einsum("wzk,wzy,wyl->kl", cross, inverse, cross, optimize=True)
+    right = gv - np.einsum("wzk,wzy,wy->k", cross, inverse, gz, optimize=True)
+    scale = 1 / np.sqrt(np.maximum(np.diag(reduced), 1e-300))
+    normal = reduced * scale[:, None] * scale
+    normal = normal + damping * np.eye(parameters)
+    if not np.isfinite(normal).all():
+        return None
+    covariance = np.linalg.pinv(normal, rcond=1e-13, hermitian=True) * scale[:, None] * scale
+    dv = -covariance @ right
+    dz = -np.einsum("wzy,wy->wz", inverse, gz + cross @ dv)
+    return dv, dz, covariance
+
+
+def _held_out(model: Model, windows: _Windows, steps: int) -> float:
+    """Return the mean squared residual where only the starts are fitted."""
+    if not len(windows.start):
+        return float("nan")
+    fixed = model.start
+    z, best = windows.start.copy(), np.inf
+    total, blocks = _linearize(model, fixed, z, windows, steps)
+    for _ in range(4):
+        residual, _, jz = blocks
+        moved = _step((residual, np.zeros((0, *residual.shape)), jz), 1e-6, 0)
+        if moved is None:
+            break
+        trial = z + moved[1].reshape(z.shape)
+        square, blocks_next = _linearize(model, fixed, trial, windows, steps)
+        if not square < total:
+            break
+        z, total, blocks = trial, square, blocks_next
+    best = total / max(windows.position.size - z.size, 1)
+    return float(best)

@@ -1,0 +1,194 @@
+"""What the data say of accelerations, as rows of equal noise: measured ones, or weak forms of the paths.
+
+Where accelerations were not measured, the equation of motion is integrated against test functions φ,
+
+    ∫ φ'' x dt  =  ∫ φ a(x, v) dt,      −∫ φ' v dt  =  ∫ φ a(x, v) dt,
+
+so that no noisy path is differentiated (Messenger & Bortz 2021, arXiv 2007.02848; `fields.weak` does the same
+for fields). The noise of the left side is known, overlapping test functions and all, and is made white.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.linalg import solve_triangular
+
+from sciml.datasets.trajectories import Trajectories
+from sciml.distill.motion.smooth import Smooth, smooth
+from sciml.physics.differentiate import unwrap
+
+log = logging.getLogger(__name__)
+
+EXPONENT = 6  # of the test function (1 − s²)^p
+NARROWEST = 6.0  # half-width of a test function in times, at least
+WIDTH = 1.5  # half-width in spacings of knots
+OVERLAP = 3  # test functions within a half-width
+MOMENTS = 6  # polynomials that sums over test functions integrate exactly
+FRAMES = 3000  # most frames of measured accelerations, over all simulations
+SUPPORT = 0.05  # share of its largest weight from which a time counts for a row
+RESOLVED = 3.0  # times between knots from which noise can be told from motion
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """States of all particles, and rows that a law must explain.
+
+    A model's accelerations ``a`` of simulation s [time, particles, dim] predict
+    ``operators[s] @ a / sigma[s]``, to be compared with ``targets[s]``; the noise has unit variance where
+    ``noise_known``, and is equal otherwise.
+
+    Attributes:
+        data: the trajectories.
+        position, velocity: smoothed, or as measured where that is better.
+        operators: matrix for each simulation.
+        targets: for each simulation.
+        valid: rows during which the sampling follows the motion; the others are left out.
+        sigma: noise of a target in its own unit.
+        noise_known: whether sigma was measured.
+        path_noise: standard deviation of the noise in positions.
+        spacing: times between two knots of the paths, the finest over all bodies.
+        kind: "acceleration", "velocity" or "position", what the targets are made of.
+    """
+
+    data: Trajectories
+    position: Float[np.ndarray, "simulations time particles dim"]
+    velocity: Float[np.ndarray, "simulations time particles dim"]
+    operators: tuple[Float[np.ndarray, "rows time"], ...]
+    targets: tuple[Float[np.ndarray, "rows particles dim"], ...]
+    valid: tuple[Bool[np.ndarray, "rows particles"], ...]
+    sigma: Float[np.ndarray, "simulations particles"]
+    noise_known: bool
+    path_noise: Float[np.ndarray, "simulations particles"]
+    spacing: float
+    kind: str
+
+
+def observe(data: Trajectories) -> Observed:
+    """Estimate paths, noise and rows."""
+    position = unwrap(data.position, data.box)
+    paths = [
+        smooth(data.time[s], position[s], None if data.velocity is None else data.velocity[s])
+        for s in range(len(position))
+    ]
+    path_noise = np.stack([p.sigma for p in paths])
+    spacing = float(np.min([np.quantile(p.spacing, 0.25) for p in paths]))
+    if data.acceleration is not None:
+        return _measured(data, position, paths, path_noise, spacing)
+    smoothed = np.stack([p.value for p in paths])
+    rates = np.stack([p.rate for p in paths])
+    return _weak(data, position, smoothed, rates, paths, path_noise, spacing)
+
+
+def _measured(
+    data: Trajectories, position: np.ndarray, paths: list[Smooth], noise: np.ndarray, spacing: float
+) -> Observed:
+    """Rows that are measured accelerations, thinned."""
+    assert data.acceleration is not None
+    simulations, times, particles, _ = position.shape
+    noisy = spacing >= 2 * RESOLVED
+    x = np.stack([p.value for p in paths]) if noisy else position
+    v = data.velocity if data.velocity is not None and not noisy else np.stack([p.rate for p in paths])
+    kept = np.unique(np.linspace(0, times - 1, min(times, max(FRAMES // simulations, 20))).astype(int))
+    operator = np.zeros((len(kept), times))
+    operator[np.arange(len(kept)), kept] = 1.0
+    levels = [smooth(data.time[s], data.acceleration[s]) for s in range(simulations)]
+    sigma = np.stack([level.sigma for level in levels])
+    size = np.sqrt((data.acceleration**2).mean((1, 3)))
+    resolved = bool(np.median([level.spacing for level in levels]) >= RESOLVED)
+    if data.acceleration_error is not None:
+        sigma, resolved = np.asarray(data.acceleration_error), True
+    floor = 1e-9 * float(np.sqrt((size**2).mean())) or 1e-300
+    sigma = np.maximum(sigma, floor) if resolved else np.full_like(sigma, max(float(np.median(size)), floor))
+    targets = tuple(data.acceleration[s, kept] / sigma[s][:, None] for s in range(simulations))
+    valid = (np.ones((len(kept), particles), dtype=bool),) * simulations
+    return Observed(
+        data, x, v, (operator,) * simulations, targets, valid, sigma, resolved, noise, spacing, "acceleration"
+    )
+
+
+def _weak(
+    data: Trajectories,
+    position: np.ndarray,
+    smoothed: np.ndarray,
+    rates: np.ndarray,
+    paths: list[Smooth],
+    noise: np.ndarray,
+    spacing: float,
+) -> Observed:
+    """Rows that are integrals against test functions."""
+    times = position.shape[1]
+    half = min(max(NARROWEST, WIDTH * spacing), (times - 1) / 4)
+    operators, targets, valid, sigma, kind = [], [], [], [], "position"
+    for s, path in enumerate(paths):
+        forms = weak_forms(data.time[s], half)
+        spread = [np.sqrt((f**2).sum(1).mean()) for f in forms]
+        use_rates = data.velocity is not None and bool(
+            np.median(path.rate_sigma) * spread[1] < np.median(path.sigma) * spread[2]
+        )
+        kind = "velocity" if use_rates else "position"
+        source = -forms[1] if use_rates else forms[2]
+        series = data.velocity[s] if use_rates and data.velocity is not None else position[s]
+        level = path.rate_sigma if use_rates else path.sigma
+        gram = source @ source.T
+        factor = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) / len(gram) * np.eye(len(gram)))
+        operators.append(solve_triangular(factor, forms[0], lower=True))
+        white = solve_triangular(factor, source, lower=True)
+        targets.append(np.einsum("rt,tnd->rnd", white, series) / level[:, None])
+        sigma.append(level)
+        heavy = np.abs(operators[-1]) > SUPPORT * np.abs(operators[-1]).max(1, keepdims=True)
+        valid.append(heavy.astype(float) @ path.unresolved < 0.5)
+    return Observed(
+        data, smoothed, rates, tuple(operators), tuple(targets), tuple(valid), np.stack(sigma), True, noise,
+        spacing, kind,
+    )  # fmt: skip
+
+
+def weak_forms(
+    time: Float[np.ndarray, "time"], half: float
+) -> tuple[Float[np.ndarray, "tests time"], Float[np.ndarray, "tests time"], Float[np.ndarray, "tests time"]]:
+    """Return the matrices of ∫φ f, ∫φ' f and ∫φ'' f for test functions along a series.
+
+    The sums are exact for polynomials up to degree five, at even and uneven times.
+
+    Args:
+        time: of the series.
+        half: half-width of the test functions, in (mean) steps of time.
+    """
+    step = (time[-1] - time[0]) / (len(time) - 1)
+    reach = half * step
+    every = max(reach / OVERLAP, step)
+    count = max(int((time[-1] - time[0] - 2 * reach) / every + 1e-9) + 1, 1)
+    room = time[-1] - time[0] - 2 * reach - (count - 1) * every
+    centres = time[0] + reach + room / 2 + every * np.arange(count)
+    weight = np.gradient(time)
+    forms = np.zeros((3, count, len(time)))
+    for row, centre in enumerate(centres):
+        s = (time - centre) / reach
+        inside = np.flatnonzero(np.abs(s) < 1)
+        s = s[inside]
+        one = 1 - s**2
+        p = EXPONENT
+        bump = one**p
+        kernels = [
+            bump,
+            -2 * p * s * one ** (p - 1) / reach,
+            (4 * p * (p - 1) * s**2 * one ** (p - 2) - 2 * p * one ** (p - 1)) / reach**2,
+        ]
+        forms[0, row, inside] = bump * weight[inside] / (bump @ weight[inside])
+        own = forms[0, row, inside]
+        powers = np.stack([s**k for k in range(MOMENTS)])
+        moments = powers @ own
+        for order in (1, 2):
+            kernel = kernels[order] * weight[inside] / (bump @ weight[inside])
+            wanted = np.zeros(MOMENTS)
+            for k in range(order, MOMENTS):
+                factor = k if order == 1 else k * (k - 1)
+                wanted[k] = (-1) ** order * factor * moments[k - order] / reach**order
+            basis = powers * own
+            coefficient = np.linalg.lstsq(basis @ powers.T, wanted - powers @ kernel, rcond=1e-10)[0]
+            forms[order, row, inside] = kernel + coefficient @ basis
+    return forms[0], forms[1], forms[2]
