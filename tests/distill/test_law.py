@@ -232,7 +232,7 @@ def _changed(**changes):
         (_changed(expression="G*m_k"), "field expression: unknown name 'm_k'; did you mean"),
         (_changed(expression=["r"]), "field expression must be text"),
         (_changed(expression=None), "field expression is missing"),
-        (_changed(format=2), "field format is 3, this version reads 1 to 2; update sciml"),
+        (_changed(format=3), "field format is 3, this version reads 1 to 2; update sciml"),
         (_changed(format="1"), "field format is '1'"),
         (_changed(variables=[]), "field variables must be an object"),
         (_changed(variables__r="furlongg"), "field variables.r: unknown unit"),

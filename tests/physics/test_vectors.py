@@ -68,6 +68,5 @@ def test_radial_and_tangential_parts_make_the_whole():
     np.testing.assert_allclose((across * a).sum(-1), 0, atol=1e-12)
     h = 1e-6
     distance = PAIR_INVARIANTS["r"]
-    np.testing.assert_allclose(
-        (distance(a + h * b, b) - distance(a - h * b, b)) / (2 * h), found["w_r"], rtol=1e-6
-    )
+    rate = (distance(a + h * b, b) - distance(a - h * b, b)) / (2 * h)
+    np.testing.assert_allclose(rate, found["w_r"], rtol=1e-5)
