@@ -72,7 +72,7 @@ def extended(known: Known, found: Finding, *, everywhere: bool = True) -> Known:
         inertia=law.inertia,
         kind=LABEL if kinds else law.kind,
     )
-    return replace(known, law=whole, given=given)
+    return replace(known, law=whole, given=given, settled=known.settled | set(constants))
 
 
 def _kinds(found: Finding, known: Known, receivers: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -80,10 +80,11 @@ def _kinds(found: Finding, known: Known, receivers: Sequence[str]) -> tuple[tupl
     senders = found.look.senders
     if senders is None:
         return () if len(receivers) == len(known.names) else tuple((r,) for r in receivers)
-    named = known.names if isinstance(senders, str) else senders
-    if len(receivers) == len(named) == len(known.names):
+    named = ("*",) if isinstance(senders, str) else senders
+    onto = ("*",) if len(receivers) == len(known.names) else tuple(receivers)
+    if (onto, named) == (("*",), ("*",)):
         return ()
-    return tuple((r, s) for s in named for r in receivers if r != s)
+    return tuple((r, s) for s in named for r in onto if r != s)
 
 
 def _constants(found: Finding, law: Law) -> tuple[dict[str, Constant], list[sympy.Expr]]:
@@ -103,7 +104,7 @@ def _constants(found: Finding, law: Law) -> tuple[dict[str, Constant], list[symp
 
 
 def _constant(value, dimension: Dimension, law: Law) -> Constant:
-    unit = constant_unit(dimension, law.variables.get("r", ""), _time(law))
+    unit = constant_unit(dimension, _length(law), _time(law))
     return Constant(value.value, value.standard_error, unit)
 
 
@@ -121,6 +122,10 @@ def constant_unit(dimension: Dimension, length: str, time: str) -> str:
 
 def _time(law: Law) -> str:
     return str(law.provenance.get("time_unit", ""))
+
+
+def _length(law: Law) -> str:
+    return law.variables.get("r") or str(law.provenance.get("length_unit", ""))
 
 
 def _pull(base: Sequence[Term], inertia: sympy.Expr) -> sympy.Expr:
@@ -174,7 +179,7 @@ def _reaction(term: Term) -> Term:
 
 
 def _unit(name: str, law: Law) -> str:
-    length, time = law.variables.get("r", ""), _time(law)
+    length, time = _length(law), _time(law)
     if name in ("r", "x_i", "x_j"):
         return length
     if name in ("w", "w_r", "w_t", "v_i", "v_j"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -77,8 +77,8 @@ class Finding:
     before: Float[np.ndarray, "receivers"]
     refitted: Float[np.ndarray, "receivers"]
     after: Float[np.ndarray, "receivers"]
-    verdict: str
-    reason: str
+    verdict: str = "none"
+    reason: str = ""
     terms: tuple[Monomial, ...] = ()
     coefficients: tuple[Estimate, ...] = ()
     constant: Estimate | None = None
@@ -92,21 +92,16 @@ class Finding:
 def find(equations: Rows, look: Look) -> Finding:
     """Search what is left over for terms that share one constant, and judge the best."""
     rest = Projected.of(np.zeros((len(equations.target), 0)), equations.target, equations.base).target
-    state = {
-        "look": look,
-        "noise": equations.noise,
-        "size": equations.size,
-        "before": equations.rms(equations.target),
-        "refitted": equations.rms(rest),
-    }
-    if float(state["refitted"].max()) < ABOVE:
-        names = ", ".join(
-            f"{name} {value:.1f}" for name, value in zip(look.receivers, state["refitted"], strict=True)
-        )
+    refitted = equations.rms(rest)
+    nothing = Finding(
+        look, equations.noise, equations.size, equations.rms(equations.target), refitted, refitted
+    )
+    if refitted.max() < ABOVE:
+        names = ", ".join(f"{name} {value:.1f}" for name, value in zip(look.receivers, refitted, strict=True))
         reason = (
             f"Nothing stands above the noise once the law's own constants may move: rms over noise {names}."
         )
-        return Finding(**state, after=state["refitted"], verdict="none", reason=reason)
+        return replace(nothing, reason=reason)
     short = _judged(equations, _candidates(equations))
     start = _error(equations, rest[equations.late])
     front = _front(short)
@@ -114,11 +109,11 @@ def find(equations: Rows, look: Look) -> Finding:
     if best is None or start < BETTER * _excess(best.held_out, equations):
         gain = start / best.held_out if best is not None else 1.0
         reason = (
-            f"Something is left over, {state['refitted'].max():.3g} times the noise, and no few terms of the "
+            f"Something is left over, {refitted.max():.3g} times the noise, and no few terms of the "
             f"library explain it: the best leave 1/{gain:.1f} of it in times that they were not fitted to."
         )
-        return Finding(**state, after=state["refitted"], verdict="none", reason=reason, front=front)
-    return _settled(equations, state, best, short, front, start)
+        return replace(nothing, reason=reason, front=front)
+    return _settled(equations, nothing, best, short, front, start)
 
 
 def _candidates(equations: Rows) -> list[Candidate]:
@@ -218,7 +213,7 @@ def _simplest_unbeaten(front: Sequence[Candidate], equations: Rows) -> Candidate
 
 def _settled(
     equations: Rows,
-    state: dict,
+    nothing: Finding,
     best: Candidate,
     short: Sequence[Candidate],
     front: tuple[Candidate, ...],
@@ -227,22 +222,24 @@ def _settled(
     """Fit the chosen terms with the law's constants free, and say how sure they are."""
     own = equations.columns(best.terms)
     number = len(equations.parameters)
-    values, covariance = coefficients(
-        np.hstack([equations.base, own]), equations.target, equations.groups
-    )
+    values, covariance = coefficients(np.hstack([equations.base, own]), equations.target, equations.groups)
     errors = np.sqrt(np.diag(covariance).clip(min=0))
     estimates = [Estimate(float(v), float(e)) for v, e in zip(values, errors, strict=True)]
     after = equations.target - np.hstack([equations.base, own]) @ values
     ratio, constant = _shared(equations, own, values[number:], after)
     rivals = _rivals(equations, best, short)
     weak = [
-        str(t) for t, e in zip(best.terms, estimates[number:], strict=True) if abs(e.value) < SURE * e.standard_error
+        str(t)
+        for t, e in zip(best.terms, estimates[number:], strict=True)
+        if abs(e.value) < SURE * e.standard_error
     ]
     stated = (
         f"of what was left over, {start:.3g} times the noise, {best.held_out:.3g} times remain in times that "
         "the terms were not fitted to"
     )
-    longer = next((c for c in front if _excess(c.held_out, equations) * WORTH < _excess(best.held_out, equations)), None)
+    longer = next(
+        (c for c in front if _excess(c.held_out, equations) * WORTH < _excess(best.held_out, equations)), None
+    )
     verdict, reason = "law", f"These terms explain it: {stated}."
     if rivals or weak or longer:
         verdict = "ambiguous"
@@ -252,8 +249,8 @@ def _settled(
             + [f"and {len(rivals) - 3} more"] * (len(rivals) > 3)
             + ([f"a longer one leaves {longer.held_out:.3g}: {longer}"] if longer else [])
         )
-    return Finding(
-        **state,
+    return replace(
+        nothing,
         after=equations.rms(after),
         verdict=verdict,
         reason=reason,

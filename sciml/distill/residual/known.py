@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from sciml.distill.law import Law
 from sciml.distill.refit import Estimate
 
 if TYPE_CHECKING:
+    from sciml.datasets.trajectories import Trajectories
     from sciml.distill.pipeline import Distillation
 
 STEP = 1e-4  # relative change of a constant in a central difference
@@ -30,6 +33,7 @@ class Known:
         given: properties that were measured, and labels; [particles].
         held: particle whose hidden properties stay: motion fixes them up to a factor.
         errors: standard errors of constants, and of hidden properties as mass[earth], where known.
+        settled: constants that stay: they were fitted where they show best.
     """
 
     law: Law
@@ -38,6 +42,7 @@ class Known:
     given: Mapping[str, np.ndarray] = field(default_factory=dict)
     held: str = ""
     errors: Mapping[str, float] = field(default_factory=dict)
+    settled: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
@@ -57,7 +62,7 @@ class Known:
         law = found.law
         if not law.inertia and found.choice.best.model.update == "force_over_mass":
             law = replace(law, inertia="mass")
-        hidden = {name: [e.value for e in per.values()] for name, per in found.hidden.items()}
+        hidden = {name: np.array([e.value for e in per.values()]) for name, per in found.hidden.items()}
         errors = {name: e for name, c in law.constants.items() if (e := c.standard_error) is not None}
         errors |= {
             _label(name, particle): e.standard_error
@@ -65,6 +70,40 @@ class Known:
             for particle, e in per.items()
         }
         return cls(law, found.particles, hidden, dict(given or {}), found.reference, errors)
+
+    @classmethod
+    def load(cls, run_dir: str | Path, data: Trajectories) -> Known:
+        """Take the law of a run directory (law.json, report.json), and what the data give.
+
+        Raises:
+            ValueError: the run has no law.
+        """
+        from sciml.training.run import load_config
+
+        run_dir = Path(run_dir)
+        report = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))
+        if report.get("law") is None:
+            raise ValueError(f"{run_dir} has no law to subtract: {report.get('reason', '')}")
+        law = Law.load(run_dir / "law.json")
+        update = load_config(run_dir).get("model", {}).get("update", "force_over_mass")
+        if not law.inertia and not law.terms and update == "force_over_mass":
+            law = replace(law, inertia="mass")
+        hidden = report.get("hidden", {})
+        errors = {name: e for name, c in law.constants.items() if (e := c.standard_error) is not None}
+        errors |= {
+            _label(name, particle): entry["standard_error"]
+            for name, per in hidden.items()
+            for particle, entry in per.items()
+            if entry["standard_error"] is not None
+        }
+        return cls(
+            law,
+            data.names,
+            {name: np.array([per[p]["value"] for p in data.names]) for name, per in hidden.items()},
+            {name: values[0] for name, values in data.properties.items()},
+            report.get("reference_particle") or "",
+            errors,
+        )
 
     @property
     def properties(self) -> dict[str, np.ndarray]:
@@ -92,7 +131,7 @@ class Known:
         return -(own * d).sum(-1) / np.linalg.norm(d, axis=-1)
 
     def parameters(self, touched: Iterable[int] | None = None) -> tuple[str, ...]:
-        """Return the names of the constants, and of the hidden properties of some particles or of all."""
+        """Return the names of what may move: constants, and hidden properties of some particles or of all."""
         particles = range(len(self.names)) if touched is None else touched
         own = [
             _label(name, self.names[i])
@@ -100,7 +139,7 @@ class Known:
             for i in particles
             if self.names[i] != self.held
         ]
-        return (*self.law.constants, *own)
+        return (*(name for name in self.law.constants if name not in self.settled), *own)
 
     def columns(
         self, x: Float[np.ndarray, "*batch particles dim"], v: np.ndarray, parameters: Sequence[str]
@@ -125,12 +164,16 @@ class Known:
         )
 
     def changed(self, changes: Mapping[str, float | Estimate]) -> Known:
-        """Add to constants and hidden properties; an estimate also gives a constant its standard error."""
-        constants = dict(self.law.constants)
+        """Add to constants and hidden properties; estimates also give them standard errors."""
+        constants, errors = dict(self.law.constants), dict(self.errors)
         hidden = {name: values.copy() for name, values in self.hidden.items()}
         places = {_label(name, p): (name, i) for name in hidden for i, p in enumerate(self.names)}
         for parameter, change in changes.items():
-            size, error = _value(change), _error(change)
+            size, error = (
+                (change.value, change.standard_error) if isinstance(change, Estimate) else (change, None)
+            )
+            if error is not None:
+                errors[parameter] = error
             if parameter in constants:
                 old = constants[parameter]
                 constants[parameter] = old._replace(
@@ -139,16 +182,9 @@ class Known:
             else:
                 name, i = places[parameter]
                 hidden[name][i] += size
-        return replace(self, law=replace(self.law, constants=constants), hidden=hidden)
+        law = replace(self.law, constants=constants)
+        return replace(self, law=law, hidden=hidden, errors=errors)
 
 
 def _label(name: str, particle: str) -> str:
     return f"{name}[{particle}]"
-
-
-def _value(change: float | Estimate) -> float:
-    return change.value if isinstance(change, Estimate) else float(change)
-
-
-def _error(change: float | Estimate) -> float | None:
-    return change.standard_error if isinstance(change, Estimate) else None

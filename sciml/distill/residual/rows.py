@@ -17,6 +17,7 @@ from sciml.distill.residual.library import INVARIANTS, SPEED, Geometry, Monomial
 STRETCHES = 10  # of time, within which residuals may be correlated
 HELD_OUT = 1 / 3  # share of the time, at the end, that formulas are judged by
 FEWEST_FRAMES = 30
+REACTION = 1e-5  # pull on the sender, relative to its own on a receiver, that counts
 UNSURE = 10.0  # standard errors by which the law's constants may be off for want of what is looked for
 
 
@@ -66,7 +67,7 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Weighted equations: target = base · changes of the law's constants + candidate terms + noise of size one.
+    """Weighted equations: target = base · changes of constants + candidate terms + noise of size one.
 
     Attributes:
         target: data minus the law, over the noise.
@@ -136,18 +137,12 @@ def rows(data: Trajectories, known: Known, look: Look, frames: int = 1500) -> Ro
     """
     data = data.with_accelerations()
     receivers, senders = _numbers(data, look)
-    assert data.velocity is not None and data.acceleration is not None
-    simulations, times, _, dim = data.shape
+    simulations, dim = data.shape[0], data.shape[3]
     if look.axis is not None and len(look.axis) != dim:
         raise ValueError(f"axis {look.axis} has {len(look.axis)} components; the data have {dim} dimensions")
-    chosen = np.unique(np.linspace(0, times - 1, min(frames, times)).astype(int))
-    if simulations * len(chosen) < FEWEST_FRAMES:
-        raise ValueError(f"{data.source}: {simulations * len(chosen)} frames; expected {FEWEST_FRAMES}")
-    flat: dict[str, np.ndarray] = {
-        name: getattr(data, name)[:, chosen].transpose(1, 0, 2, 3).reshape(-1, *data.shape[2:])
-        for name in ("position", "velocity", "acceleration")
-    }
-    x, v, a = flat.values()
+    x, v, a = chosen_frames(data, frames)
+    if len(x) < FEWEST_FRAMES:
+        raise ValueError(f"{data.source}: {len(x)} frames; expected at least {FEWEST_FRAMES}")
     single = None if look.single is None else data.names.index(look.single)
     touched = sorted({*receivers, *(s for found in senders for s in found)})
     left = a - known.acceleration(x, v)
@@ -179,6 +174,26 @@ def rows(data: Trajectories, known: Known, look: Look, frames: int = 1500) -> Ro
     )
 
 
+def chosen_frames(
+    data: Trajectories, most: int
+) -> tuple[
+    Float[np.ndarray, "frames particles dim"],
+    Float[np.ndarray, "frames particles dim"],
+    Float[np.ndarray, "frames particles dim"],
+]:
+    """Return positions, velocities and accelerations of frames spread evenly, all simulations at each time.
+
+    Raises:
+        ValueError: no velocities.
+    """
+    if data.velocity is None:
+        raise ValueError(f"{data.source} has no velocities; what is left over may depend on them")
+    chosen = np.unique(np.linspace(0, data.shape[1] - 1, min(most, data.shape[1])).astype(int))
+    fields = (data.position, data.velocity, data.with_accelerations().acceleration)
+    flat = [np.swapaxes(f[:, chosen], 0, 1).reshape(-1, *data.shape[2:]) for f in fields]  # type: ignore[index]
+    return flat[0], flat[1], flat[2]
+
+
 def _numbers(data: Trajectories, look: Look) -> tuple[list[int], list[list[int]]]:
     """Return receivers, and the senders of each, as numbers."""
     named = look.senders if isinstance(look.senders, tuple) else ()
@@ -189,8 +204,6 @@ def _numbers(data: Trajectories, look: Look) -> tuple[list[int], list[list[int]]
             raise ValueError(f"{data.source} has no particle {name!r}; it has {', '.join(data.names)}")
     if data.box is not None:
         raise ValueError("what is left over is looked at in open space; these data have a periodic box")
-    if data.velocity is None:
-        raise ValueError(f"{data.source} has no velocities; what is left over may depend on them")
     if look.single in look.receivers:
         raise ValueError(f"{look.single} is the only sender and cannot be its own receiver")
     receivers = [data.names.index(name) for name in look.receivers]
@@ -217,17 +230,30 @@ def _noise(
 def _geometries(
     known: Known, look: Look, x: np.ndarray, v: np.ndarray, i: int, senders: list[int], relative: bool
 ) -> Iterator[tuple[Geometry, np.ndarray]]:
-    """Yield how each sender is seen, and the factor of its terms: the reaction counts in relative motion."""
+    """Yield how each sender is seen, and the factor of its terms."""
+
+    def seen(k: int, j: int, pull: np.ndarray) -> Geometry:
+        return _still(_pair(x[:, k] - x[:, j], v[:, k] - v[:, j], pull, look.axis), look)
+
     if look.senders is None:
         yield _still(_alone(x[:, i], v[:, i]), look), np.ones(len(x))
-        return
-    for j in senders:
-        pull = known.pull(x, v, i, j)
-        factor = np.ones(len(x))
-        if relative:
+    elif not relative:
+        for j in senders:
+            yield seen(i, j, known.pull(x, v, i, j)), np.ones(len(x))
+    else:
+        # The sender itself moves by the reactions of all: seen from it, these are accelerations of others.
+        (j,) = senders
+        own = known.pull(x, v, i, j)
+        for k in range(x.shape[1]):
+            if k == j:
+                continue
+            pull, back = (own if k == i else known.pull(x, v, k, j)), known.pull(x, v, j, k)
             with np.errstate(all="ignore"):
-                factor = np.nan_to_num(1.0 + known.pull(x, v, j, i) / pull, nan=1.0, posinf=1.0, neginf=1.0)
-        yield _still(_pair(x[:, i] - x[:, j], v[:, i] - v[:, j], pull, look.axis), look), factor
+                factor = np.nan_to_num(back / pull, nan=0.0, posinf=0.0, neginf=0.0)
+            if k == i:
+                yield seen(i, j, pull), 1.0 + factor
+            elif np.abs(back).max() > REACTION * np.abs(own).max():
+                yield seen(k, j, pull), factor
 
 
 def _still(geometry: Geometry, look: Look) -> Geometry:
