@@ -3,7 +3,7 @@
 from sciml.distill.residual.compose import extended
 from sciml.distill.residual.finding import Finding, find
 from sciml.distill.residual.known import Known
-from sciml.distill.residual.rows import Look, rows
+from sciml.distill.residual.rows import Look, equations_of
 from sciml.distill.residual.stage import (
     LookedAgain,
     look_again,
@@ -19,12 +19,12 @@ __all__ = [
     "Known",
     "Look",
     "LookedAgain",
+    "equations_of",
     "extended",
     "find",
     "look_again",
     "refitted",
     "rest",
-    "rows",
     "run_alone",
     "search_rest",
     "with_units",

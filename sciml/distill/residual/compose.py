@@ -19,13 +19,12 @@ from sciml.physics.vectors import AXES, PAIR_INVARIANTS
 LABEL = "body"  # property of labels that tells particles apart
 
 
-def extended(known: Known, found: Finding, *, everywhere: bool = True) -> Known:
+def extended(known: Known, found: Finding) -> Known:
     """Add the terms that were found to a law, with their constants, and let its own constants follow.
 
     Args:
         known: the law in which it was found.
         found: the finding; one with the verdict "none" adds nothing.
-        everywhere: the senders act so on every other particle, not only on those that were looked at.
 
     Raises:
         ValueError: the law already tells kinds of particles by another property, or its pull cannot be
@@ -36,7 +35,7 @@ def extended(known: Known, found: Finding, *, everywhere: bool = True) -> Known:
     known = known.changed(found.parameters)
     law = known.law
     base = law.terms or (Term(law.expression),)
-    receivers = known.names if everywhere else found.look.receivers
+    receivers = known.names if found.look.everywhere else found.look.receivers
     kinds = _kinds(found, known, receivers)
     given = dict(known.given)
     if kinds:

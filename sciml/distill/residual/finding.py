@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import isclose
 
 import numpy as np
 from jaxtyping import Float
@@ -67,6 +68,7 @@ class Finding:
         dimension: of the constant.
         parameters: changes of the law's own constants and hidden properties that go with the terms.
         front: candidates that no simpler one beats.
+        short: candidates that were judged on later times.
         rivals: other candidates that the data do not rule out.
         verdict, reason: "law", "ambiguous" or "none", and why.
     """
@@ -86,11 +88,18 @@ class Finding:
     dimension: Dimension | None = None
     parameters: dict[str, Estimate] = field(default_factory=dict)
     front: tuple[Candidate, ...] = ()
+    short: tuple[Candidate, ...] = ()
     rivals: tuple[Candidate, ...] = ()
 
 
-def find(equations: Rows, look: Look) -> Finding:
-    """Search what is left over for terms that share one constant, and judge the best."""
+def find(equations: Rows, look: Look, among: Sequence[Candidate] | None = None) -> Finding:
+    """Search what is left over for terms that share one constant, and judge the best.
+
+    Args:
+        equations: of the look (`sciml.distill.residual.rows.equations_of`).
+        look: where.
+        among: candidates of an earlier search, to choose from instead of searching again.
+    """
     rest = Projected.of(np.zeros((len(equations.target), 0)), equations.target, equations.base).target
     refitted = equations.rms(rest)
     nothing = Finding(
@@ -102,8 +111,10 @@ def find(equations: Rows, look: Look) -> Finding:
             f"Nothing stands above the noise once the law's own constants may move: rms over noise {names}."
         )
         return replace(nothing, reason=reason)
-    short = _judged(equations, _candidates(equations))
-    start = _error(equations, rest[equations.late])
+    if among is None:
+        among = _likeliest(_candidates(equations))
+    short = _judged(equations, among)
+    start = _error(rest[equations.late])
     front = _front(short)
     best = _simplest_unbeaten(front, equations)
     if best is None or start < BETTER * _excess(best.held_out, equations):
@@ -131,7 +142,7 @@ def _candidates(equations: Rows) -> list[Candidate]:
             if proportional(chosen) is not None:
                 left = float(np.sqrt(squares / len(equations.target)))
                 found.append(Candidate(chosen, dimension, complexity(chosen), left))
-    return _distinct(found)
+    return _distinct(found, lambda c: c.left)
 
 
 def proportional(terms: Sequence[Monomial]) -> int | None:
@@ -147,44 +158,47 @@ def complexity(terms: Sequence[Monomial]) -> int:
     return sum(t.cost for t in terms) + 2 * len(names) + 2 * (proportional(terms) == 0)
 
 
-def _distinct(found: list[Candidate]) -> list[Candidate]:
-    """Of several ways to write one function, as g and 1/r² are under one sender, keep the simplest."""
+def _distinct(found: Sequence[Candidate], number: Callable[[Candidate], float]) -> list[Candidate]:
+    """Of several ways to write one function, as g and 1/r² are under one sender, keep the simplest.
+
+    They are told by a number, the same for the same function to rounding errors.
+    """
     kept: list[Candidate] = []
-    for one in sorted(found, key=lambda c: (len(c.terms), c.left, c.complexity)):
+    for one in sorted(found, key=lambda c: (len(c.terms), number(c), c.complexity)):
         twin = kept[-1] if kept else None
-        if twin is not None and _same(twin, one):
-            if one.complexity < twin.complexity:
-                kept[-1] = one
-        else:
+        if (
+            twin is None
+            or len(twin.terms) < len(one.terms)
+            or not isclose(number(twin), number(one), rel_tol=SAME_FUNCTION)
+        ):
             kept.append(one)
+        elif one.complexity < twin.complexity:
+            kept[-1] = one
     return kept
 
 
-def _same(a: Candidate, b: Candidate) -> bool:
-    return len(a.terms) == len(b.terms) and abs(a.left**2 - b.left**2) <= SAME_FUNCTION * a.left**2
-
-
-def _judged(equations: Rows, found: list[Candidate]) -> list[Candidate]:
-    """Fit the likeliest to the earlier times and judge them by the later."""
-    least: dict[int, float] = {}
-    chosen = []
+def _likeliest(found: Sequence[Candidate]) -> list[Candidate]:
+    """Leave out those that a simpler one beats by far, and of the others all but the best."""
+    least, chosen = np.inf, []
     for c in sorted(found, key=lambda c: (c.complexity, c.left)):
-        simpler = min((left for size, left in least.items() if size <= c.complexity), default=np.inf)
-        if c.left < BETTER * simpler:
+        if c.left < BETTER * least:
             chosen.append(c)
-        least[c.complexity] = min(least.get(c.complexity, np.inf), c.left)
-    chosen = sorted(chosen, key=lambda c: np.log(c.left) + 0.1 * c.complexity)[:SHORT_LIST]
-    early = ~equations.late
-    judged = []
-    for c in chosen:
+        least = min(least, c.left)
+    return sorted(chosen, key=lambda c: np.log(c.left) + 0.1 * c.complexity)[:SHORT_LIST]
+
+
+def _judged(equations: Rows, found: Sequence[Candidate]) -> list[Candidate]:
+    """Fit candidates to the earlier times and judge them by the later."""
+    early, judged = ~equations.late, []
+    for c in found:
         columns = np.hstack([equations.base, equations.columns(c.terms)])
         values, _ = coefficients(columns[early], equations.target[early], equations.groups[early])
-        error = _error(equations, equations.target[equations.late] - columns[equations.late] @ values)
-        judged.append(Candidate(c.terms, c.dimension, c.complexity, c.left, error))
-    return judged
+        error = _error(equations.target[~early] - columns[~early] @ values)
+        judged.append(replace(c, held_out=error))
+    return _distinct(judged, lambda c: c.held_out)
 
 
-def _error(equations: Rows, residual: np.ndarray) -> float:
+def _error(residual: np.ndarray) -> float:
     return float(np.sqrt(np.mean(residual**2)))
 
 
@@ -261,6 +275,7 @@ def _settled(
         dimension=best.dimension,
         parameters=dict(zip(equations.parameters, estimates[:number], strict=True)),
         front=front,
+        short=tuple(short),
         rivals=rivals,
     )
 
@@ -292,8 +307,8 @@ def _shared(
         values, covariance = coefficients(columns, equations.target, equations.groups)
         return values, covariance, equations.target - columns @ values
 
-    free = _error(equations, after)
-    numbers = simple_ratio(values, lambda n: _error(equations, fit(n)[2]) < EQUAL * free)
+    free = _error(after)
+    numbers = simple_ratio(values, lambda n: _error(fit(n)[2]) < EQUAL * free)
     if numbers is None:
         if len(values) > 1:
             return None, None

@@ -31,14 +31,17 @@ class Look:
             to it, so that what acts on both alike falls out; "others": every other particle; None: the term
             depends on the particle alone (drag, a field).
         axis: direction in space that a sender may have, as that of its rotation; None if there is none.
-        velocity: whether it may depend on velocities. On one orbit angular momentum ties speed to distance,
-            and the two can hardly be told apart: the field of a body at rest is better looked for without.
+        velocity: whether it may depend on velocities. Of one orbit, angular momentum and energy tie speed to
+            distance, so that the two are hardly told apart there.
+        everywhere: whether a sender acts so on every particle, and each reacts on it, or on the receivers
+            only. The first says more, and so rules out more.
     """
 
     receivers: tuple[str, ...]
     senders: tuple[str, ...] | str | None = "others"
     axis: tuple[float, ...] | None = None
     velocity: bool = True
+    everywhere: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "receivers", tuple(self.receivers))
@@ -122,7 +125,7 @@ class Rows:
         return np.sqrt(np.bincount(self.receiver, residual**2) / count)
 
 
-def rows(data: Trajectories, known: Known, look: Look, frames: int = 1500) -> Rows:
+def equations_of(data: Trajectories, known: Known, look: Look, frames: int = 1500) -> Rows:
     """Set up the equations of a look.
 
     Args:
@@ -244,8 +247,9 @@ def _geometries(
         # The sender itself moves by the reactions of all: seen from it, these are accelerations of others.
         (j,) = senders
         own = known.pull(x, v, i, j)
+        some = {known.names.index(name) for name in look.receivers}
         for k in range(x.shape[1]):
-            if k == j:
+            if k == j or not (look.everywhere or k in some):
                 continue
             pull, back = (own if k == i else known.pull(x, v, k, j)), known.pull(x, v, j, k)
             with np.errstate(all="ignore"):

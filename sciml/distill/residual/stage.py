@@ -16,7 +16,7 @@ from sciml.distill.refit import Estimate
 from sciml.distill.residual.compose import extended
 from sciml.distill.residual.finding import Finding, find
 from sciml.distill.residual.known import Known
-from sciml.distill.residual.rows import STRETCHES, Look, chosen_frames, rows
+from sciml.distill.residual.rows import STRETCHES, Look, chosen_frames, equations_of
 from sciml.distill.residual.subsets import coefficients
 from sciml.distill.simulate import simulate
 
@@ -99,18 +99,18 @@ def look_again(
 def search_rest(data: Trajectories, known: Known, look: Look, *, frames: int = FRAMES) -> Finding:
     """Search what a law leaves over in one look.
 
-    Terms are made of the known law's pull, and change with its constants: the search is repeated with these
+    Terms are made of the known law's pull, and change with its constants: the choice is repeated with these
     where the last one put them, until they stay.
 
     Raises:
         ValueError: names that the data do not have, missing velocities, a periodic box.
     """
-    found = find(rows(data, known, look, frames), look)
+    found = find(equations_of(data, known, look, frames), look)
     first, moved = found, dict(found.parameters)
     for _ in range(STEPS):
         if not found.terms:
             break
-        again = find(rows(data, known.changed(moved), look, frames), look)
+        again = find(equations_of(data, known.changed(moved), look, frames), look, found.short)
         if not again.terms:
             break
         steps = again.parameters

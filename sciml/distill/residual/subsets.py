@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-MOST_AT_ONCE = 200_000  # subsets of one size that are all tried
+MOST_AT_ONCE = 40_000  # subsets of one size that are all tried
 BEAM = 40  # beyond, so many of the best are extended by one term
 SAME = 1e-9  # share of a column that is its own: below, other columns explain it
-KEPT = 200  # subsets of a class and size that are kept
+KEPT = 100  # subsets of a class and size that are kept
 
 
 @dataclass(frozen=True, eq=False)

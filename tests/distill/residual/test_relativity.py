@@ -12,7 +12,7 @@ from sciml.distill.residual import Known, Look, look_again, refitted, with_units
 from sciml.distill.residual.scale import scale
 from sciml.physics.ephemerides import load_ephemeris
 
-LOOKS = [Look(("mercury", "venus"), "sun"), Look(("moon",), "earth", (0, 0, 1), velocity=False)]
+LOOKS = [Look(("mercury", "venus"), "sun"), Look(("moon",), "earth", (0, 0, 1))]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def newton(data):
 
 @pytest.fixture(scope="module")
 def again(newton, data):
-    return look_again(newton, data, LOOKS, frames=1000)
+    return look_again(newton, data, LOOKS, frames=1500)
 
 
 def test_mercury_and_venus_give_the_post_newtonian_term_and_the_speed_of_light(again):
@@ -73,14 +73,14 @@ def test_with_them_the_law_leaves_over_a_tenth_and_weighs_the_sun_better(again, 
     assert last < 2e-9 < first
 
 
-def test_the_moon_with_velocities_is_not_told(newton, data):
-    """On its one orbit angular momentum ties speed to distance, and the verdict says so."""
-    again = look_again(newton, data, [replace(LOOKS[1], velocity=True)], frames=1000)
+def test_without_its_reactions_the_moon_is_not_told(newton, data):
+    """Angular momentum ties speed to distance on its orbit; that the Sun is moved too tells them apart."""
+    again = look_again(newton, data, [replace(LOOKS[1], everywhere=False)], frames=600)
     assert again.findings[0].verdict == "ambiguous"
     assert again.known.law == again.first.law
 
 
 def test_mercury_alone_is_not_told(newton, data):
     """Energy ties speed to distance on one orbit: two of the three terms do as well as three."""
-    again = look_again(newton, data, [Look(("mercury",), "sun")], frames=1000)
+    again = look_again(newton, data, [Look(("mercury",), "sun")], frames=600)
     assert again.findings[0].verdict == "ambiguous"

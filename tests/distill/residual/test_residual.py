@@ -14,11 +14,11 @@ from sciml.distill.parser import parse
 from sciml.distill.residual import (
     Known,
     Look,
+    equations_of,
     extended,
     look_again,
     refitted,
     rest,
-    rows,
     run_alone,
     search_rest,
 )
@@ -242,7 +242,7 @@ def test_columns_are_derivatives():
 )
 def test_wrong_looks_are_named(look, message):
     with pytest.raises(ValueError, match=message):
-        rows(motion(times=40), KNOWN, look)
+        equations_of(motion(times=40), KNOWN, look)
 
 
 def test_wrong_axes_and_data_are_named():
@@ -252,11 +252,11 @@ def test_wrong_axes_and_data_are_named():
         Look(("a",), None, (0, 0, 1))
     data = motion(times=40)
     with pytest.raises(ValueError, match="has no velocities"):
-        rows(replace(data, velocity=None), KNOWN, STAR)
+        equations_of(replace(data, velocity=None), KNOWN, STAR)
     with pytest.raises(ValueError, match="periodic box"):
-        rows(replace(data, box=np.full(3, 50.0)), KNOWN, STAR)
+        equations_of(replace(data, box=np.full(3, 50.0)), KNOWN, STAR)
     with pytest.raises(ValueError, match="20 frames; expected at least 30"):
-        rows(data, KNOWN, STAR, frames=20)
+        equations_of(data, KNOWN, STAR, frames=20)
     with pytest.raises(ValueError, match=r"mass has shape \(2,\)"):
         Known(NEWTON, NAMES, {"mass": MASS[:2]})
 
