@@ -11,6 +11,7 @@ from fields import distill_field, train_field
 from hydra.core.hydra_config import HydraConfig
 from laws import laws
 from omegaconf import DictConfig
+from residual import look_at_rest
 from train import train
 
 from sciml.training.run import RunError
@@ -30,7 +31,8 @@ def run(config: DictConfig) -> Path:
     if kind != "dynamics":
         raise RunError(f"A run of {config.task.kind} has no forces to distill: train it by scripts/train.py.")
     data = train(config, run_dir)
-    return distill_run(run_dir, config.distill, config.seed, data)
+    distill_run(run_dir, config.distill, config.seed, data)
+    return look_at_rest(run_dir, config, data) if config.residual.looks else run_dir
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+import sympy
+from jaxtyping import Bool, Float, Int
 
 from sciml.distill.law import Law
 from sciml.distill.terms import Term
@@ -42,8 +43,8 @@ class Forces:
         self.properties = {SYMBOLS.get(k, k): np.asarray(v, dtype=np.float64) for k, v in given.items()
                            if np.asarray(v).dtype.kind in "fiub"}  # fmt: skip
         self._check()
-        self._functions = [law.scalar(term).numpy for term in self.terms]
-        self._needed = [{str(s) for s in law.scalar(t).sympy.free_symbols} for t in self.terms]
+        self.groups = tuple(_groups(law, self.terms))
+        self._pairs: dict[tuple[int, int], _Pairs] = {}
 
     def _check(self) -> None:
         law = self.law
@@ -64,46 +65,103 @@ class Forces:
     ) -> Float[np.ndarray, "*batch particles dim"]:
         """Return the acceleration of each particle."""
         total = np.zeros_like(x)
-        pair = self._pair_columns(x, v) if any(t.place == "pair" for t in self.terms) else {}
-        node = self._node_columns(x, v)
         with np.errstate(all="ignore"):
-            for term, function, needed in zip(self.terms, self._functions, self._needed, strict=True):
-                of_pairs = term.place == "pair"
-                columns = pair["columns"] if of_pairs else node
-                vector = VECTORS[term.vector].of(*(pair["geometry"] if of_pairs else (x, v)))
-                value = function(**{name: columns[name] for name in needed}) if needed else function()
-                value = np.broadcast_to(value, vector.shape[:-1]) * self._mask(term)
-                force = value[..., None] * vector
-                total = total + (force.sum(-2) if of_pairs else force)
+            for number, group in enumerate(self.groups):
+                if group.place == "node":
+                    total += self._on_nodes(group, x, v)
+                else:
+                    pairs = self._pairs_of(number, x.shape[-2])
+                    if len(pairs.receiver):
+                        total[..., pairs.receivers, :] += self._on_pairs(group, pairs, x, v)
         if self.law.inertia:
             inertia = self.properties[SYMBOLS.get(self.law.inertia, self.law.inertia)]
             total = total / inertia[..., None]
         return total
 
-    def _pair_columns(self, x: np.ndarray, v: np.ndarray) -> dict[str, Any]:
-        """Return what a law may depend on for all (receiver, sender), a particle and itself left out."""
-        count = x.shape[-2]
-        sender = np.array([[j for j in range(count) if j != i] for i in range(count)], dtype=int)
-        sender = sender.reshape(count, max(count - 1, 0))
-        d, u = x[..., :, None, :] - x[..., sender, :], v[..., :, None, :] - v[..., sender, :]
+    def _on_nodes(self, group: _Group, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        columns = [self._own(name.removesuffix("_i"), x, v) for name in group.needed]
+        force = group.force(columns, x, v)
+        if not group.kinds:
+            return force
+        assert self.kinds is not None
+        own = np.any([(self.kinds == kind) | (kind == "*") for (kind,) in group.kinds], axis=0)
+        return force * own[..., None]
+
+    def _on_pairs(
+        self, group: _Group, pairs: _Pairs, x: np.ndarray, v: np.ndarray
+    ) -> Float[np.ndarray, "*batch receivers dim"]:
+        d = x.take(pairs.receiver, -2) - x.take(pairs.sender, -2)
+        u = v.take(pairs.receiver, -2) - v.take(pairs.sender, -2)
         if self.box is not None:
             edges = np.where(np.isfinite(self.box), self.box, 1.0)
             d = d - np.where(np.isfinite(self.box), np.round(d / edges) * edges, 0.0)
-        columns = {name: of(d, u) for name, of in PAIR_INVARIANTS.items()}
-        own = {name: of(x, v) for name, of in NODE_INVARIANTS.items()} | self.properties
-        for name, value in own.items():
-            columns[f"{name}_i"], columns[f"{name}_j"] = value[..., :, None], value[..., sender]
-        self._sender = sender
-        return {"columns": columns, "geometry": (d, u)}
+        columns = []
+        for name in group.needed:
+            if name in PAIR_INVARIANTS:
+                columns.append(PAIR_INVARIANTS[name](d, u))
+            else:
+                end = pairs.receiver if name.endswith("_i") else pairs.sender
+                columns.append(self._own(name[:-2], x, v).take(end, -1))
+        force = group.force(columns, d, u)
+        if pairs.mask is not None:
+            force = force * pairs.mask[..., None]
+        return np.add.reduceat(force, pairs.starts, axis=-2)
 
-    def _node_columns(self, x: np.ndarray, v: np.ndarray) -> dict[str, Any]:
-        own = {name: of(x, v) for name, of in NODE_INVARIANTS.items()} | self.properties
-        return {f"{name}_i": value for name, value in own.items()}
+    def _own(self, name: str, x: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "*batch particles"]:
+        """Return an invariant or a property of each particle by itself."""
+        return self.properties[name] if name in self.properties else NODE_INVARIANTS[name](x, v)
 
-    def _mask(self, term: Term) -> Bool[np.ndarray, "*batch particles senders"] | float:
-        if not term.kinds or self.kinds is None:
-            return 1.0
-        if term.place == "node":
-            return np.isin(self.kinds, [kind for (kind,) in term.kinds])
-        receiver, sender = self.kinds[..., :, None], self.kinds[..., self._sender]
-        return np.any([(receiver == a) & (sender == b) for a, b in term.kinds], axis=0)
+    def _pairs_of(self, number: int, count: int) -> _Pairs:
+        """Return the pairs of a group, sorted by receiver."""
+        if (number, count) not in self._pairs:
+            receiver, sender = np.nonzero(~np.eye(count, dtype=bool))
+            kinds, mask = self.groups[number].kinds, None
+            if kinds and self.kinds is not None:
+                of = lambda end, kind: (kind == "*") | (self.kinds.take(end, -1) == kind)  # type: ignore[union-attr]
+                mask = np.any([of(receiver, a) & of(sender, b) for a, b in kinds], axis=0)
+                if mask.ndim == 1:
+                    receiver, sender, mask = receiver[mask], sender[mask], None
+            receivers, starts = np.unique(receiver, return_index=True)
+            self._pairs[number, count] = _Pairs(receiver, sender, receivers, starts, mask)
+        return self._pairs[number, count]
+
+
+class _Pairs(NamedTuple):
+    receiver: Int[np.ndarray, "pairs"]
+    sender: Int[np.ndarray, "pairs"]
+    receivers: Int[np.ndarray, "receivers"]  # those that there are
+    starts: Int[np.ndarray, "receivers"]  # first pair of each
+    mask: Bool[np.ndarray, "*batch pairs"] | None  # where frames differ in the kinds of their particles
+
+
+class _Group(NamedTuple):
+    """Terms for the same pairs or nodes: evaluated together, so that what they share is computed once."""
+
+    place: str
+    kinds: tuple[tuple[str, ...], ...]
+    vectors: tuple[str, ...]
+    needed: tuple[str, ...]
+    function: Callable[..., list]
+
+    def force(self, columns: Sequence[np.ndarray], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Return the sum of scalar times vector; ``a`` and ``b`` are what vectors are made of."""
+        total = np.zeros_like(a)
+        for value, vector in zip(self.function(*columns), self.vectors, strict=True):
+            value = np.asarray(value)
+            total += (value[..., None] if value.ndim else value) * VECTORS[vector].of(a, b)
+        return total
+
+
+def _groups(law: Law, terms: Sequence[Term]) -> Iterator[_Group]:
+    numbers = {sympy.Symbol(name): sympy.Float(c.value) for name, c in law.constants.items()}
+    shared: dict[tuple, dict[str, sympy.Expr]] = {}
+    for term in terms:
+        scalars = shared.setdefault((term.place, term.kinds), {})
+        scalars[term.vector] = scalars.get(term.vector, sympy.Integer(0)) + term.expression.xreplace(numbers)
+    for (place, kinds), scalars in shared.items():
+        needed = sorted({str(s) for scalar in scalars.values() for s in scalar.free_symbols})
+        symbols = [sympy.Symbol(name) for name in needed]
+        function = sympy.lambdify(
+            symbols, list(scalars.values()), modules=["numpy", "scipy"], dummify=True, cse=True
+        )
+        yield _Group(place, kinds, tuple(scalars), tuple(needed), function)

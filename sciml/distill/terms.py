@@ -22,7 +22,7 @@ class Term:
         expression: SymPy expression in the variables and constants of the law.
         vector: name of the vector.
         kinds: the kinds of particles it acts on: (receiver, sender) for pairs, (particle,) for nodes; all
-            if empty.
+            if empty. "*" stands for every kind.
 
     Raises:
         ValueError: an unknown vector, or kinds that do not fit its place.
@@ -52,7 +52,7 @@ class Term:
     @property
     def symbol(self) -> sympy.Symbol:
         """The vector as a symbol, with the kinds it is for."""
-        kinds = "_".join("".join(kind) for kind in self.kinds)
+        kinds = "_".join("←".join(kind) for kind in self.kinds)
         return sympy.Symbol(self.vector + (f"[{kinds}]" if kinds else ""))
 
     def __str__(self) -> str:

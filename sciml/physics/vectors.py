@@ -114,6 +114,10 @@ VECTORS: dict[str, Direction] = {
     f"v_cross_{name}": _node(lambda x, v, k=k: cross_axis(v, k), f"velocity × {name} axis", (3,),
                              rf"\vec v\times\vec e_{name}")
     for k, name in enumerate(AXES)
+} | {
+    f"{name}_hat": _pair(lambda d, u, k=k: axis(d, k), f"along the {name} axis, from each sender",
+                         (2, 3)[k // 2:], rf"\hat {name}")
+    for k, name in enumerate(AXES)
 }  # fmt: skip
 
 # scalars of a pair, from d and u
@@ -122,7 +126,10 @@ PAIR_INVARIANTS: dict[str, Callable[[Array, Array], Array]] = {
     "w": lambda d, u: length(u),  # relative speed
     "w_r": lambda d, u: along(u, d),  # its radial part: rate of change of the distance
     "w_t": lambda d, u: length(across(u, d)),  # its tangential part
-}
+} | {
+    f"n_{name}": lambda d, u, k=k: unit(d)[..., k : k + 1].sum(-1)  # cosine to an axis; 0 if there is none
+    for k, name in enumerate(AXES)
+}  # fmt: skip
 # scalars of a node, from x and v; in laws with _i for the receiver or the node itself, _j for the sender
 NODE_INVARIANTS: dict[str, Callable[[Array, Array], Array]] = {
     "v": lambda x, v: length(v),  # speed
