@@ -13,6 +13,7 @@ from drug_target import drug_target
 from fields import train_field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
+from property import property_
 from recommend import recommend
 from residues import residues
 
@@ -125,6 +126,7 @@ def run(config: DictConfig) -> Path:
         "classification": classify,
         "field": train_field,
         "drug_target": drug_target,
+        "property": property_,
         "recommend": recommend,
         "residues": residues,
     }

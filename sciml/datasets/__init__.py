@@ -1,6 +1,8 @@
 """Named sets and the users' own files."""
 
 from sciml.datasets.fields import FieldSeries
+from sciml.datasets.molecule_splits import MoleculeSplit, split_molecules
+from sciml.datasets.molecule_table import MoleculeTable, freesolv, read_molecule_table
 from sciml.datasets.pair_splits import PairSplit, split_pairs
 from sciml.datasets.pairs import Pairs, read_pairs, write_pairs
 from sciml.datasets.readers import load_trajectories, write_npz
@@ -13,18 +15,23 @@ from sciml.datasets.trajectories import Trajectories
 
 __all__ = [
     "FieldSeries",
+    "MoleculeSplit",
+    "MoleculeTable",
     "PairSplit",
     "Pairs",
     "ResidueData",
     "Structures",
     "Trajectories",
+    "freesolv",
     "load_field",
     "load_trajectories",
+    "read_molecule_table",
     "read_pairs",
     "read_structures",
     "residue_data",
     "simulated",
     "solar_system",
+    "split_molecules",
     "split_pairs",
     "write_field",
     "write_npz",
