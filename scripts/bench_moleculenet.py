@@ -4,9 +4,9 @@
     python scripts/bench_moleculenet.py FOLDER output=rows.csv sets=[freesolv] by=[random] seeds=[0,1]
 
 FOLDER holds MoleculeNet's SAMPL.csv, delaney-processed.csv and Lipophilicity.csv. Rows are appended as they
-come, and what is in the file already is not run again. Options of the model are ``model.NAME=VALUE``, those of the
-training ``task.NAME=VALUE``, as in conf/; seconds=180 bounds the training of each split. With test=false
-only the error on validation is measured, for the choice of settings.
+come, and what is in the file already is not run again. Options of the model are ``model.NAME=VALUE``,
+those of the training ``task.NAME=VALUE``, as in conf/; seconds=180 bounds the training of each split. With
+test=false only the error on validation is measured, for the choice of settings.
 """
 
 from __future__ import annotations
@@ -90,9 +90,7 @@ def run(data, seed: int, options) -> list[tuple]:
         scale=scale,
         coverage=task.coverage,
     )
-    training = {
-        name: task[name] for name in ("epochs", "batch_size", "learning_rate", "weight_decay", "patience")
-    }
+    training = {k: v for k, v in task.items() if k not in ("kind", "members", "coverage")}
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         limit = time.strftime("00:%H:%M:%S", time.gmtime(options.seconds))

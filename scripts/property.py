@@ -80,13 +80,13 @@ def load(config: DictConfig) -> PropertyData:
         table = NAMED[data.source]()
     else:
         raise RunError(
-            "data.path is missing: data.path=FILE, a table with a column of SMILES and one of numbers, or .sdf."
+            "data.path is missing: data.path=FILE, a table with columns of SMILES and of numbers, or .sdf."
         )
     split = split_molecules(table, seed=config.seed, **data.split)
     if len(split.shared):
         rows = ", ".join(str(table.rows[i]) for i in split.shared[:5])
         log.warning(
-            "%d molecules of the test are in training or validation too (rows %s%s): their errors are too small",
+            "%d molecules of the test are in training or validation too (rows %s%s); errors are too small",
             *(len(split.shared), rows, ", ..." if len(split.shared) > 5 else ""),
         )
     log.info("%r, divided by %s", table, data.split.by)

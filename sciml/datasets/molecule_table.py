@@ -148,9 +148,7 @@ def freesolv() -> MoleculeTable:
 
 def repetitions(table: MoleculeTable) -> tuple[str, ...]:
     """Say how many rows repeat a molecule, and how far apart their values are."""
-    _, first, group, count = np.unique(
-        table.smiles, return_index=True, return_inverse=True, return_counts=True
-    )
+    _, group, count = np.unique(table.smiles, return_inverse=True, return_counts=True)
     if (count == 1).all():
         return ()
     said = f"{int((count - 1).sum())} rows repeat a molecule that is there already"
@@ -184,13 +182,14 @@ def find_smiles_column(table: Any, wanted: str | None, path: Path) -> str:
         require_column(table, wanted, path)
         return wanted
     found = [name for name in table.columns if "smiles" in name.lower()]
+    if found:
+        require_column(table, found[0], path)
     if len(found) != 1:
         said = f"{len(found)} columns" if found else "no column"
         raise ValueError(
             f"{path}: {said} with 'smiles' in the name; say which holds the SMILES: smiles_column=NAME. "
             f"There are: {', '.join(table.columns)}."
         )
-    require_column(table, found[0], path)
     return found[0]
 
 
@@ -228,8 +227,8 @@ def _target_columns(
     if len(numeric) != 1:
         said = ", ".join(numeric) if numeric else "none"
         raise ValueError(
-            f"{path}: which columns shall be learned? Say it: 'data.target_columns=[NAME]'. Columns of numbers "
-            f"are: {said}. All columns: {', '.join(table.columns)}."
+            f"{path}: which columns shall be learned? Say it: 'data.target_columns=[NAME]'. Columns "
+            f"of numbers are: {said}. All columns: {', '.join(table.columns)}."
         )
     require_column(table, numeric[0], path)
     return (numeric[0],)

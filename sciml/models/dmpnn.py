@@ -15,10 +15,10 @@ from sciml.symmetry import Symmetry
 
 
 class DMPNN(nn.Module):
-    """Directed message-passing network (Yang et al. 2019, arXiv 1904.01561, equations 1 to 7).
+    r"""Directed message-passing network (Yang et al. 2019, arXiv 1904.01561, equations 1 to 7).
 
         h⁰_vw = ReLU(W_i [x_v, e_vw])
-        h_vw ← ReLU(h⁰_vw + W_m Σ_{k ∈ N(v) \\ w} h_kv),  with the same W_m in all steps
+        h_vw ← ReLU(h⁰_vw + W_m Σ_{k ∈ N(v) \ w} h_kv),  with the same W_m in all steps
         h_v = ReLU(W_a [x_v, Σ_{k ∈ N(v)} h_kv])
 
     and the vector of the molecule is the mean (or sum) of h_v. The maps of the labels x and e are tables of

@@ -71,7 +71,7 @@ class PropertyPredictor(nn.Module):
             were not trained on).
         seen: elements that training saw. What is said of others is not known to mean anything.
 
-    Input: graphs of `molecule_graph`, with ``globals["descriptors"]`` (graphs, descriptors) if these are read.
+    Input: graphs of `molecule_graph`, with ``globals["descriptors"]`` (graphs, descriptors) if they are read.
     Output: ``globals["predicted"]`` of shape (graphs, members, targets), standardized; the logarithm of the
     odds for labels.
 
@@ -151,9 +151,8 @@ class PropertyPredictor(nn.Module):
             mean = given.nan_to_num(0.0).sum(0) / count
             spread = ((given - mean).nan_to_num(0.0).square().sum(0) / count).sqrt()
             self.descriptor_mean.copy_(mean)
-            self.descriptor_scale.copy_(
-                torch.where(spread > 1e-8, spread, torch.inf)
-            )  # constants say nothing
+            # What is the same in all of training says nothing.
+            self.descriptor_scale.copy_(torch.where(spread > 1e-8, spread, torch.inf))
 
     def answer(self, graph: Graph) -> Float[Tensor, "graphs targets"]:
         """Return the ensemble's predictions: in the units of training, or probabilities."""
@@ -174,8 +173,8 @@ class PropertyPredictor(nn.Module):
             molecules: SMILES or an RDKit Mol, a list of these, or what `read_sdf` returns.
 
         Returns:
-            A table with ``smiles``, ``prediction``, ``lower`` and ``upper`` (of `coverage`, for regression) and
-            ``note``. With several targets the columns are NAME, NAME_lower and NAME_upper. A molecule that
+            A table with ``smiles``, ``prediction``, ``note``, and for regression ``lower`` and ``upper`` (see
+            `coverage`). With several targets the columns are NAME, NAME_lower and NAME_upper. A molecule that
             cannot be read, or has an element that training has not seen, has NaN, and a note that says why.
         """
         import pandas as pd

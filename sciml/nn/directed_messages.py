@@ -13,14 +13,14 @@ from sciml.symmetry import Symmetry
 
 
 class DirectedMessages(MessagePassing):
-    """One step of a directed message-passing network: states are at edges, and none meets its own echo.
+    r"""One step of a directed message-passing network: states are at edges, and none meets its own echo.
 
     The edge from v to w hears the edges that come into v, all but the one from w:
 
-        h_vw' = ReLU(h⁰_vw + W Σ_{k ∈ N(v) \\ w} h_kv)
+        h_vw' = ReLU(h⁰_vw + W Σ_{k ∈ N(v) \ w} h_kv)
 
-    (Yang et al. 2019, arXiv 1904.01561, equations 1, 2 and 4). The sum over all that come into v is made once for
-    each node, and the one from w taken off again. There is at most one edge from any node to another.
+    (Yang et al. 2019, arXiv 1904.01561, equations 1, 2 and 4). The sum over all that come into v is made once
+    for each node, and the one from w taken off again. There is at most one edge from any node to another.
 
     Args:
         channels: of edges.

@@ -30,9 +30,12 @@ class SupervisedTask(L.LightningModule):
 
     Attributes:
         extremes: what makes a loss infinite, for the message.
+        fused: take all parameters of a step of AdamW in one loop: faster where they are many and small, and
+            other than one by one in the last digits.
     """
 
     extremes = "extreme values"
+    fused = False
 
     def __init__(
         self, model: nn.Module, steps: int, learning_rate: float, weight_decay: float, seed: int = 0
@@ -52,7 +55,10 @@ class SupervisedTask(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return AdamW and the schedule of its learning rate."""
         optimizer = torch.optim.AdamW(
-            self.model.parameters(), self.learning_rate, weight_decay=self.weight_decay
+            self.model.parameters(),
+            self.learning_rate,
+            weight_decay=self.weight_decay,
+            fused=self.fused or None,
         )
         warm = max(self.steps // 10, 1)
         rate = lambda step: min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1))))

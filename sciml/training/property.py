@@ -56,13 +56,15 @@ def property_data(
     *,
     kind: Kind | Literal["auto"] = "auto",
     descriptors: bool = True,
+    graphs: Graph | None = None,
 ) -> PropertyData:
-    """Make graphs of molecules, with RDKit's descriptors beside them if these are wanted.
+    """Divide molecules, as graphs.
 
     Args:
         table, split: of `read_molecule_table` and `split_molecules`.
         kind: auto is classification where all values are 0 and 1.
-        descriptors: as ``globals["descriptors"]``.
+        descriptors: read RDKit's descriptors too, as ``globals["descriptors"]``.
+        graphs: what `property_graphs` returned for this table, where it is divided more than once.
 
     Raises:
         ValueError: another kind, labels that are not 0 and 1, a property without two different values in
@@ -74,13 +76,18 @@ def property_data(
         if not len(known) or np.ptp(known) == 0:
             what = f"only the value {known[0]:g}" if len(known) else "no value"
             raise ValueError(f"{table!r}: {name!r} has {what} in training; there is nothing to learn.")
+    graphs = property_graphs(table, descriptors) if graphs is None else graphs
+    parts = [graphs[torch.from_numpy(rows)] for rows in (split.train, split.validation, split.test)]
+    return PropertyData(parts[0], parts[1], parts[2], table, split, kind)
+
+
+def property_graphs(table: MoleculeTable, descriptors: bool = True) -> Graph:
+    """Return all molecules of a table as graphs with their properties, and with descriptors if wanted."""
     graphs = molecule_graph(Molecules(table.mols, tuple(range(len(table)))))
     fields = {"y": torch.from_numpy(table.values).float()}
     if descriptors:
         fields["descriptors"] = torch.from_numpy(molecule_descriptors(table.mols)).float()
-    graphs = graphs.with_globals(None, **fields)
-    parts = [graphs[torch.from_numpy(rows)] for rows in (split.train, split.validation, split.test)]
-    return PropertyData(parts[0], parts[1], parts[2], table, split, kind)
+    return graphs.with_globals(None, **fields)
 
 
 class PropertyTask(SupervisedTask):
@@ -92,7 +99,7 @@ class PropertyTask(SupervisedTask):
     """
 
     model: PropertyPredictor
-    extremes = "extreme values"
+    fused = True
 
     def __init__(
         self,
@@ -121,9 +128,9 @@ class PropertyTask(SupervisedTask):
         return (each * known[:, None]).sum((0, 2)), known.sum()
 
     def loss(self, batch: Graph) -> Tensor:
-        """Return the mean loss over members and values."""
+        """Return the sum over members of the mean loss: each learns as if alone."""
         total, count = self.losses(batch)
-        return total.mean() / count.clamp(min=1)
+        return total.sum() / count.clamp(min=1)
 
     # ------------------------------------------------------- the best weights
 

@@ -17,8 +17,8 @@ def property_baselines(data: PropertyData, *, seed: int = 0) -> dict[str, Float[
 
     - ``mean``: the mean of the training values (of labels: their share of ones).
     - ``ridge``: linear in RDKit's descriptors and the bits of Morgan fingerprints (radius 2, 1,024 bits), its
-      penalty chosen by leave-one-out (for labels: logistic regression, a fixed penalty). Without descriptors in
-      the data, of the fingerprints alone.
+      penalty chosen by leave-one-out (for labels: logistic regression with a fixed penalty); of fingerprints
+      alone, where the data have no descriptors.
     - ``forest``: 200 random trees on the same.
 
     Args:
