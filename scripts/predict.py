@@ -9,11 +9,13 @@ from pathlib import Path
 from common import EXPECTED, fail, keep_memory
 from omegaconf import DictConfig, OmegaConf
 from potential import predict_frames
+from property import predict_properties
 
 from sciml.training.run import RunError, load_config
 
 ROADS: dict[str, Callable[[Path, Path, Path, DictConfig], None]] = {  # by kind of task
     "potential": predict_frames,
+    "property": predict_properties,
 }
 NEEDED = ("run", "input", "output")
 

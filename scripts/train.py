@@ -14,6 +14,7 @@ from fields import train_field
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from potential import potential
+from property import property_
 from recommend import recommend
 from residues import residues
 
@@ -134,6 +135,7 @@ def run(config: DictConfig) -> Path:
         "classification": classify,
         "field": train_field,
         "drug_target": drug_target,
+        "property": property_,
         "recommend": recommend,
         "residues": residues,
         "potential": potential,

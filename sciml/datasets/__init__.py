@@ -2,6 +2,8 @@
 
 from sciml.datasets.fields import FieldSeries
 from sciml.datasets.frames import Frames, read_frames
+from sciml.datasets.molecule_splits import MoleculeSplit, split_molecules
+from sciml.datasets.molecule_table import MoleculeTable, freesolv, read_molecule_table
 from sciml.datasets.pair_splits import PairSplit, split_pairs
 from sciml.datasets.pairs import Pairs, read_pairs, write_pairs
 from sciml.datasets.potentials import PotentialData, potential_data
@@ -16,21 +18,26 @@ from sciml.datasets.trajectories import Trajectories
 __all__ = [
     "FieldSeries",
     "Frames",
+    "MoleculeSplit",
+    "MoleculeTable",
     "PairSplit",
     "Pairs",
     "PotentialData",
     "ResidueData",
     "Structures",
     "Trajectories",
+    "freesolv",
     "load_field",
     "load_trajectories",
     "potential_data",
     "read_frames",
+    "read_molecule_table",
     "read_pairs",
     "read_structures",
     "residue_data",
     "simulated",
     "solar_system",
+    "split_molecules",
     "split_pairs",
     "write_field",
     "write_npz",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from sciml.datasets.tables import MISSING, finite_numbers, read_table, require_column
 
 log = logging.getLogger(__name__)
 
@@ -104,15 +105,15 @@ def read_pairs(
             number (row and column are named); a name with two texts; whatever ``strict`` refuses.
     """
     path = Path(path)
-    table = _table(path)
+    table = read_table(path)
     if left == right:
         raise ValueError(f"{path}: both sides are column {left!r}; a pair needs two.")
     wanted = [c for c in (left, right, value, time, left_text, right_text) if c is not None]
     for column in wanted:
-        _require(table, column, path)
+        require_column(table, column, path)
     notes: list[str] = []
     table = _complete(table, wanted, path, notes, strict)
-    values = None if value is None else _numbers(table[value], value, path)
+    values = None if value is None else finite_numbers(table[value], value, path)
     times = None if time is None else _times(table[time], time, path)
     texts = [
         _texts(table, name, text, path) if text is not None else None
@@ -160,55 +161,10 @@ def write_pairs(path: str | Path, pairs: Pairs) -> None:
 # -------------------------------------------------------------------- details
 
 
-def _table(path: Path) -> Any:
-    import pandas as pd
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline()
-    try:
-        table = pd.read_csv(
-            path,
-            sep=max(",;\t", key=header.count),
-            dtype=str,
-            skip_blank_lines=False,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path}: not a table ({error}); expected a header and a row for each pair."
-        ) from error
-    wider = not isinstance(table.index, pd.RangeIndex)  # pandas takes first cells for names of rows
-    if wider:
-        raise ValueError(
-            f"{path}: rows have more cells than the header has columns ({', '.join(table.columns)}); cells "
-            "that hold a separator must stand in quotes."
-        )
-    table.columns = [str(c).strip() for c in table.columns]
-    table = table.fillna("").apply(lambda column: column.str.strip())
-    table = table[(table != "").any(axis=1)]  # blank lines
-    if table.empty:
-        raise ValueError(f"{path}: no rows below the header.")
-    return table
-
-
-def _require(table: Any, column: str, path: Path) -> None:
-    if f"{column}.1" in table.columns:  # as pandas calls the second one
-        raise ValueError(f"{path}: two columns are called {column!r}; rename one.")
-    if column in table.columns:
-        return
-    names = list(table.columns)
-    near = get_close_matches(column, names, n=1) or get_close_matches(column.lower(), names, n=1, cutoff=0.4)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{path}: no column {column!r}.{hint} There are: {', '.join(names)}.")
-
-
 def _complete(table: Any, columns: Sequence[str], path: Path, notes: list[str], strict: bool) -> Any:
     """Leave out rows where something is missing."""
     for column in columns:
-        missing = table[column].str.lower().isin(("", "nan", "na", "none", "null"))
+        missing = table[column].str.lower().isin(MISSING)
         if not missing.any():
             continue
         said = (
@@ -224,25 +180,12 @@ def _complete(table: Any, columns: Sequence[str], path: Path, notes: list[str], 
     return table
 
 
-def _numbers(column: Any, name: str, path: Path) -> Float[np.ndarray, "rows"]:
-    import pandas as pd
-
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise ValueError(
-            f"{path}: row {int(column.index[bad][0]) + 2}, column {name!r} is {column[bad].iloc[0]!r}; "
-            f"expected a finite number ({int(bad.sum())} such cells in this column)."
-        )
-    return values
-
-
 def _times(column: Any, name: str, path: Path) -> Float[np.ndarray, "rows"]:
     import pandas as pd
 
     values = pd.to_numeric(column, errors="coerce")
     if values.notna().all():
-        return _numbers(column, name, path)
+        return finite_numbers(column, name, path)
     dates = pd.to_datetime(column, errors="coerce", format="ISO8601")
     bad = dates.isna()
     if bad.any():

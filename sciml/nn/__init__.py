@@ -23,6 +23,7 @@ from sciml.nn.attention import (
 from sciml.nn.chain import ChainConvolution
 from sciml.nn.continuous_filter import ContinuousFilter
 from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
+from sciml.nn.directed_messages import DirectedMessages
 from sciml.nn.edge_mlp import EdgeMLP
 from sciml.nn.edge_readout import EdgeReadout
 from sciml.nn.embedding import LabelEmbedding
@@ -38,6 +39,7 @@ from sciml.nn.groups import (
     OrientedPooling,
 )
 from sciml.nn.interaction import FormulaScalar, PairScalar, RadialForce
+from sciml.nn.isomorphism import IsomorphismLayer
 from sciml.nn.message_passing import Edges, MessagePassing, recording, segment_reduce, segment_softmax
 from sciml.nn.mlp import mlp
 from sciml.nn.normalized_sum import NormalizedSum, turned
@@ -93,6 +95,7 @@ __all__ = [
     "ConvolutionByAttention",
     "DensityWavelets",
     "DiffusionScattering",
+    "DirectedMessages",
     "DistanceBias",
     "EdgeBias",
     "EdgeMLP",
@@ -111,6 +114,7 @@ __all__ = [
     "GroupPooling",
     "InvariantPointAttention",
     "InverseGraphFourier",
+    "IsomorphismLayer",
     "LabelBias",
     "LabelEmbedding",
     "Laplacian",

@@ -6,7 +6,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy import stats
-from torchmetrics.functional.classification import binary_auroc, binary_average_precision
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_average_precision,
+    binary_calibration_error,
+)
 
 
 def affinity_metrics(
@@ -55,6 +59,23 @@ def link_metrics(score: Float[np.ndarray, "pairs"], label: Float[np.ndarray, "pa
     return {
         "auroc": float(binary_auroc(rank, truth)),
         "ap": float(binary_average_precision(rank, truth)),
+    }
+
+
+def label_metrics(
+    probability: Float[np.ndarray, "molecules"], label: Float[np.ndarray, "molecules"]
+) -> dict[str, float]:
+    """Return `link_metrics`, and how far the probabilities can be trusted.
+
+    ``brier`` is the mean squared difference to the labels; ``calibration_error`` the expected one over ten
+    bins of equal width (Guo et al. 2017, arXiv 1706.04599, equation 3; torchmetrics).
+    """
+    found = torch.from_numpy(np.asarray(probability, dtype=float).clip(0, 1))
+    return link_metrics(probability, label) | {
+        "brier": float(np.mean((probability - label) ** 2)),
+        "calibration_error": float(
+            binary_calibration_error(found, torch.from_numpy(label).long(), n_bins=10, norm="l1")
+        ),
     }
 
 

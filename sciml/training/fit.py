@@ -30,9 +30,12 @@ class SupervisedTask(L.LightningModule):
 
     Attributes:
         extremes: what makes a loss infinite, for the message.
+        fused: take all parameters of a step of AdamW in one loop: faster where they are many and small, and
+            other than one by one in the last digits.
     """
 
     extremes = "extreme values"
+    fused = False
 
     def __init__(
         self, model: nn.Module, steps: int, learning_rate: float, weight_decay: float, seed: int = 0
@@ -52,7 +55,10 @@ class SupervisedTask(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return AdamW and the schedule of its learning rate."""
         optimizer = torch.optim.AdamW(
-            self.model.parameters(), self.learning_rate, weight_decay=self.weight_decay
+            self.model.parameters(),
+            self.learning_rate,
+            weight_decay=self.weight_decay,
+            fused=self.fused or None,
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -115,6 +115,16 @@ def read_sdf(path: str | Path, *, strict: bool = False) -> Molecules:
     return Molecules(tuple(mols), tuple(rows), tuple(failures))
 
 
+def without_hydrogens(molecules: Molecules) -> Molecules:
+    """Return the molecules with hydrogens as numbers at their neighbours, as SMILES have them.
+
+    Those of a file of structures are drawn; a network must see both in one form.
+    """
+    with silent():
+        mols = tuple(Chem.RemoveHs(mol) for mol in molecules.mols)
+    return Molecules(mols, molecules.rows, molecules.failures)
+
+
 def report(failures: Sequence[Failure], total: int) -> str:
     """Say how many rows were left out, and why the first ones were."""
     listed = "; ".join(map(str, failures[:SHOWN]))

@@ -1,0 +1,236 @@
+"""Molecules to measured properties, with intervals: an ensemble of encoders and readouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from sciml.builders.molecule import Molecules, molecule_graph, parse_molecules, without_hydrogens
+from sciml.builders.molecule.descriptors import molecule_descriptors
+from sciml.graph import Graph, Spec
+from sciml.models.dmpnn import DMPNN
+from sciml.models.gin import GIN
+from sciml.models.pooling import Pool
+from sciml.nn.mlp import mlp
+from sciml.symmetry import Symmetry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENCODERS = {"dmpnn": DMPNN, "gin": GIN}
+ELEMENTS = 119
+PREDICTED = 512  # molecules at a time
+FAR = 5.0  # standard deviations beyond which a descriptor counts as no further away
+
+
+class Member(nn.Module):
+    """One network of an ensemble: encoder, and a readout of one hidden layer.
+
+    Descriptors stand beside the encoder's vector; dropout is of all that the readout reads.
+    """
+
+    symmetry = Symmetry(("S",))
+
+    def __init__(self, encoder: nn.Module, channels: int, descriptors: int, outputs: int, dropout: float):
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.readout = mlp(channels + descriptors, (channels,), outputs, "relu")
+
+    def forward(
+        self, graph: Graph, descriptors: Float[Tensor, "graphs descriptors"] | None
+    ) -> Float[Tensor, "graphs outputs"]:
+        """Return what the readout says."""
+        x = self.encoder(graph).globals["x"]
+        return self.readout(self.dropout(x if descriptors is None else torch.cat([x, descriptors], dim=1)))
+
+
+class PropertyPredictor(nn.Module):
+    """An ensemble of molecular networks for one or several properties, measured or predicted.
+
+    Args:
+        targets: names of the properties.
+        kind: "regression", numbers; or "classification", labels 0 and 1.
+        encoder: "dmpnn" (`DMPNN`) or "gin" (`GIN`).
+        channels: of bonds, atoms and molecules.
+        steps: how many bonds far is heard.
+        dropout: in training.
+        pool: "mean", or "sum" for properties that grow with the molecule.
+        descriptors: number of RDKit's descriptors that are read beside the graph; 0 reads none.
+        members: networks; the prediction is their mean.
+        mean, scale: of each property in training, for regression.
+        coverage: of the intervals that `predict` gives.
+
+    Attributes:
+        half_width: of the interval of each property (infinite until it has been measured on molecules that
+            were not trained on).
+        seen: elements that training saw. What is said of others is not known to mean anything.
+
+    Input: graphs of `molecule_graph`, with ``globals["descriptors"]`` (graphs, descriptors) if they are read.
+    Output: ``globals["predicted"]`` of shape (graphs, members, targets), standardized; the logarithm of the
+    odds for labels.
+
+    Raises:
+        ValueError: an unknown kind or encoder, no target, statistics for another number of targets.
+    """
+
+    symmetry = Symmetry(("S",))
+    mean: Tensor
+    scale: Tensor
+    descriptor_mean: Tensor
+    descriptor_scale: Tensor
+    half_width: Tensor
+    seen: Tensor
+
+    def __init__(
+        self,
+        targets: Sequence[str],
+        *,
+        kind: Literal["regression", "classification"] = "regression",
+        encoder: Literal["dmpnn", "gin"] = "dmpnn",
+        channels: int = 300,
+        steps: int = 2,
+        dropout: float = 0.0,
+        pool: Pool = "mean",
+        descriptors: int = 0,
+        members: int = 1,
+        mean: Sequence[float] | None = None,
+        scale: Sequence[float] | None = None,
+        coverage: float = 0.9,
+    ) -> None:
+        super().__init__()
+        targets = list(targets)
+        mean, scale = list(mean or [0.0] * len(targets)), list(scale or [1.0] * len(targets))
+        if kind not in ("regression", "classification") or encoder not in ENCODERS:
+            raise ValueError(
+                f"kind={kind!r}, encoder={encoder!r}: choose regression or classification, and one of "
+                f"{', '.join(ENCODERS)}."
+            )
+        if not targets or not len(targets) == len(mean) == len(scale) or members < 1:
+            raise ValueError(
+                f"{len(targets)} targets with {len(mean)} means and {len(scale)} scales, {members} members: "
+                "expected one mean and scale for each target, and at least one of all."
+            )
+        self.targets, self.kind, self.coverage, self.num_descriptors = targets, kind, coverage, descriptors
+        make = lambda: ENCODERS[encoder](channels, steps, dropout, pool)
+        self.members = nn.ModuleList(
+            Member(make(), channels, descriptors, len(targets), dropout) for _ in range(members)
+        )
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)
+        self.register_buffer("descriptor_mean", torch.zeros(descriptors))
+        self.register_buffer("descriptor_scale", torch.ones(descriptors))
+        self.register_buffer("half_width", torch.full((len(targets),), torch.inf))
+        self.register_buffer("seen", torch.zeros(ELEMENTS, dtype=torch.bool))
+
+    def forward(self, graph: Graph) -> Graph:
+        """Return the graph with what each member says of each property."""
+        given = self._descriptors(graph)
+        predicted = torch.stack([member(graph, given) for member in self.members], dim=1)
+        return graph.with_globals({"predicted": Spec()}, predicted=predicted)
+
+    def _descriptors(self, graph: Graph) -> Float[Tensor, "graphs descriptors"] | None:
+        if not self.num_descriptors:
+            return None
+        given = graph.globals["descriptors"]
+        scaled = (given - self.descriptor_mean) / self.descriptor_scale
+        return torch.nan_to_num(scaled, nan=0.0).clamp(-FAR, FAR)  # what is not defined is the mean
+
+    @torch.no_grad()
+    def learn_scales(self, graphs: Graph) -> None:
+        """Take the scales of the descriptors, and the elements, from the training graphs."""
+        self.seen[graphs.nodes["element"].unique()] = True
+        if self.num_descriptors:
+            given = graphs.globals["descriptors"].double()
+            count = given.isfinite().sum(0).clamp(min=1)
+            mean = given.nan_to_num(0.0).sum(0) / count
+            spread = ((given - mean).nan_to_num(0.0).square().sum(0) / count).sqrt()
+            self.descriptor_mean.copy_(mean)
+            # What is the same in all of training says nothing.
+            self.descriptor_scale.copy_(torch.where(spread > 1e-8, spread, torch.inf))
+
+    def answer(self, graph: Graph) -> Float[Tensor, "graphs targets"]:
+        """Return the ensemble's predictions: in the units of training, or probabilities."""
+        predicted = self(graph).globals["predicted"]
+        if self.kind == "classification":
+            return predicted.sigmoid().mean(1)
+        return predicted.mean(1) * self.scale + self.mean
+
+    def standardized(self, values: Float[Tensor, "... targets"]) -> Float[Tensor, "... targets"]:
+        """Return values in units of their spread in training."""
+        return (values - self.mean) / self.scale
+
+    @torch.no_grad()
+    def predict(self, molecules: str | Any | Iterable[Any] | Molecules) -> pd.DataFrame:
+        """Predict properties of molecules, one row for each, in order.
+
+        Args:
+            molecules: SMILES or an RDKit Mol, a list of these, or what `read_sdf` returns.
+
+        Returns:
+            A table with ``smiles``, ``prediction``, ``note``, and for regression ``lower`` and ``upper`` (see
+            `coverage`). With several targets the columns are NAME, NAME_lower and NAME_upper. A molecule that
+            cannot be read, or has an element that training has not seen, has NaN, and a note that says why.
+        """
+        import pandas as pd
+        from rdkit import Chem
+
+        single = isinstance(molecules, str | Chem.Mol)
+        items = [molecules] if single else molecules
+        if not isinstance(items, Molecules):
+            items = list(items)
+        parsed = items if isinstance(items, Molecules) else parse_molecules(items)
+        parsed = without_hydrogens(parsed)
+        size = max([*parsed.rows, *(failure.row for failure in parsed.failures), -1]) + 1
+        values = np.full((size, len(self.targets)), np.nan)
+        texts, notes = [""] * size, [""] * size
+        for failure in parsed.failures:
+            texts[failure.row], notes[failure.row] = failure.text, failure.reason
+        for row, mol in zip(parsed.rows, parsed.mols):
+            texts[row] = Chem.MolToSmiles(mol)
+        if parsed.mols:
+            graph = molecule_graph(Molecules(parsed.mols, parsed.rows))
+            known = self._known(graph)
+            values[list(parsed.rows)] = np.where(known[:, None], self._values(graph, parsed.mols), np.nan)
+            for i in np.flatnonzero(~known):
+                notes[parsed.rows[i]] = self._strange(parsed.mols[i])
+        if not isinstance(items, Molecules):  # what was asked, as it was asked
+            texts = [item if isinstance(item, str) else text for item, text in zip(items, texts)]
+        return pd.DataFrame({"smiles": texts} | self._columns(values) | {"note": notes})
+
+    def _columns(self, values: Float[np.ndarray, "rows targets"]) -> dict[str, np.ndarray]:
+        alone, columns = len(self.targets) == 1, {}
+        for i, name in enumerate(self.targets):
+            columns["prediction" if alone else name] = values[:, i]
+            if self.kind == "regression":
+                half = float(self.half_width[i])
+                columns["lower" if alone else f"{name}_lower"] = values[:, i] - half
+                columns["upper" if alone else f"{name}_upper"] = values[:, i] + half
+        return columns
+
+    def _values(self, graph: Graph, mols: Sequence[Any]) -> Float[np.ndarray, "molecules targets"]:
+        self.eval()
+        like = self.descriptor_mean
+        parts = []
+        for rows in torch.arange(len(graph)).split(PREDICTED):
+            part = graph[rows]
+            if self.num_descriptors:
+                given = molecule_descriptors([mols[i] for i in rows.tolist()])
+                part = part.with_globals(descriptors=torch.from_numpy(given).to(like.dtype))
+            parts.append(self.answer(part.to(like.device)).double().cpu())
+        return torch.cat(parts).numpy()
+
+    def _known(self, graph: Graph) -> Bool[np.ndarray, "molecules"]:
+        """Return which molecules have only elements that training saw."""
+        strange = (~self.seen.cpu())[graph.nodes["element"]].long()
+        number = strange.new_zeros(len(graph)).index_add(0, graph.node_graph, strange)
+        return (number == 0).numpy()
+
+    def _strange(self, mol: Any) -> str:
+        names = {a.GetSymbol() for a in mol.GetAtoms() if not self.seen[a.GetAtomicNum()]}
+        return f"not predicted: training had no molecule with {', '.join(sorted(names))}"

@@ -1,0 +1,272 @@
+"""Training of networks on molecules with measured properties: data, loss, best weights, intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sciml.builders.molecule import Molecules, molecule_descriptors, molecule_graph
+from sciml.datasets.molecule_splits import MoleculeSplit
+from sciml.datasets.molecule_table import MoleculeTable
+from sciml.graph import Graph
+from sciml.models.property_predictor import PropertyPredictor
+from sciml.training.data import Batches, GraphData
+from sciml.training.fit import SupervisedTask, fit
+from sciml.training.run import AtomicCheckpoints, load_checkpoint
+
+EVALUATED = 256  # molecules at a time, where nothing is learned
+Kind = Literal["regression", "classification"]
+
+
+@dataclass(frozen=True)
+class PropertyData:
+    """Molecules as graphs, divided; ``globals["y"]`` has their properties, NaN where nothing was measured.
+
+    Attributes:
+        train, validation, test: graphs.
+        table: all molecules that could be read.
+        split: which of them each part has.
+        kind: regression or classification.
+    """
+
+    train: Graph
+    validation: Graph
+    test: Graph
+    table: MoleculeTable
+    split: MoleculeSplit
+    kind: Kind
+
+    @property
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each property in training."""
+        values = self.table.values[self.split.train]
+        mean, scale = np.nanmean(values, 0), np.nanstd(values, 0)
+        return mean.tolist(), np.where(scale > 0, scale, 1.0).tolist()
+
+
+def property_data(
+    table: MoleculeTable,
+    split: MoleculeSplit,
+    *,
+    kind: Kind | Literal["auto"] = "auto",
+    descriptors: bool = True,
+    graphs: Graph | None = None,
+) -> PropertyData:
+    """Divide molecules, as graphs.
+
+    Args:
+        table, split: of `read_molecule_table` and `split_molecules`.
+        kind: auto is classification where all values are 0 and 1.
+        descriptors: read RDKit's descriptors too, as ``globals["descriptors"]``.
+        graphs: what `property_graphs` returned for this table, where it is divided more than once.
+
+    Raises:
+        ValueError: another kind, labels that are not 0 and 1, a property without two different values in
+            training.
+    """
+    kind = _kind(table, kind)
+    for name, column in zip(table.targets, table.values[split.train].T):
+        known = column[np.isfinite(column)]
+        if not len(known) or np.ptp(known) == 0:
+            what = f"only the value {known[0]:g}" if len(known) else "no value"
+            raise ValueError(f"{table!r}: {name!r} has {what} in training; there is nothing to learn.")
+    graphs = property_graphs(table, descriptors) if graphs is None else graphs
+    parts = [graphs[torch.from_numpy(rows)] for rows in (split.train, split.validation, split.test)]
+    return PropertyData(parts[0], parts[1], parts[2], table, split, kind)
+
+
+def property_graphs(table: MoleculeTable, descriptors: bool = True) -> Graph:
+    """Return all molecules of a table as graphs with their properties, and with descriptors if wanted."""
+    graphs = molecule_graph(Molecules(table.mols, tuple(range(len(table)))))
+    fields = {"y": torch.from_numpy(table.values).float()}
+    if descriptors:
+        fields["descriptors"] = torch.from_numpy(molecule_descriptors(table.mols)).float()
+    return graphs.with_globals(None, **fields)
+
+
+class PropertyTask(SupervisedTask):
+    """Squared errors of standardized properties, or cross-entropy of labels, over what was measured.
+
+    The members of the ensemble are trained side by side and know nothing of each other; of each, the weights
+    with the lowest validation loss are kept. A checkpoint's ``state_dict`` holds these best weights;
+    ``current`` holds those that training goes on with.
+    """
+
+    model: PropertyPredictor
+    fused = True
+
+    def __init__(
+        self,
+        model: PropertyPredictor,
+        steps: int,
+        learning_rate: float,
+        weight_decay: float,
+        seed: int = 0,
+        patience: int | None = None,
+    ) -> None:
+        super().__init__(model, steps, learning_rate, weight_decay, seed)
+        self.patience, self.waited = patience, 0
+        self.lowest = [float("inf")] * len(model.members)
+        self.best: list[dict[str, Tensor] | None] = [None] * len(model.members)
+        self._sums: list[tuple[Tensor, Tensor]] = []
+
+    def losses(self, batch: Graph) -> tuple[Float[Tensor, "members"], Float[Tensor, ""]]:
+        """Return each member's summed loss, and over how many values it is summed."""
+        predicted, y = self.model(batch).globals["predicted"], batch.globals["y"]
+        known = y.isfinite()
+        true = torch.where(known, y, 0.0)[:, None].expand_as(predicted)
+        if self.model.kind == "classification":
+            each = nn.functional.binary_cross_entropy_with_logits(predicted, true, reduction="none")
+        else:
+            each = (predicted - self.model.standardized(true)).square()
+        return (each * known[:, None]).sum((0, 2)), known.sum()
+
+    def loss(self, batch: Graph) -> Tensor:
+        """Return the sum over members of the mean loss: each learns as if alone."""
+        total, count = self.losses(batch)
+        return total.sum() / count.clamp(min=1)
+
+    # ------------------------------------------------------- the best weights
+
+    def validation_step(self, batch: Graph, batch_idx: int) -> None:
+        """Remember the losses."""
+        self._sums.append(self.losses(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the weights of each member that has never been better; stop where none has been for long."""
+        total = torch.stack([losses for losses, _ in self._sums]).sum(0)
+        count = torch.stack([count for _, count in self._sums]).sum().clamp(min=1)
+        self._sums.clear()
+        losses = (total / count).tolist()
+        self.log("validation/loss", float(np.mean(losses)), prog_bar=True)
+        better = [i for i, loss in enumerate(losses) if loss < self.lowest[i]]
+        for i in better:
+            self.lowest[i] = losses[i]
+            self.best[i] = {k: v.clone() for k, v in self.model.members[i].state_dict().items()}
+        self.waited = 0 if better else self.waited + 1
+        self._stop_if_waited()
+
+    def on_train_start(self) -> None:
+        """Do not go on where an earlier call had stopped."""
+        self._stop_if_waited()
+
+    def _stop_if_waited(self) -> None:
+        if self.patience is not None and self.waited >= self.patience:
+            self.trainer.should_stop = True
+
+    def use_best(self) -> None:
+        """Give the model its best weights."""
+        for member, best in zip(self.model.members, self.best):
+            if best is not None:
+                member.load_state_dict(best)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the best weights where `load_run` looks."""
+        checkpoint["current"] = dict(checkpoint["state_dict"])
+        checkpoint["best"] = {"lowest": self.lowest, "waited": self.waited, "members": self.best}
+        for i, best in enumerate(self.best):
+            for name, value in (best or {}).items():
+                checkpoint["state_dict"][f"model.members.{i}.{name}"] = value
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the current weights."""
+        checkpoint["state_dict"] = checkpoint["current"]
+        best = checkpoint["best"]
+        self.lowest, self.waited, self.best = best["lowest"], best["waited"], best["members"]
+
+
+def train_property(
+    model: PropertyPredictor,
+    data: PropertyData,
+    run_dir: str | Path,
+    *,
+    epochs: int = 60,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-4,
+    patience: int | None = None,
+    seed: int = 0,
+    **trainer: Any,
+) -> None:
+    """Train, or go on where an earlier call in the same directory was ended; then measure the intervals.
+
+    Afterwards the model has, of each member, the weights with the lowest validation loss, and the half-widths
+    of `conformal_half_width` on the validation molecules.
+
+    Args:
+        model, data: what learns, and from what.
+        run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
+        epochs, batch_size, learning_rate, weight_decay: of AdamW.
+        patience: epochs without a better validation loss of any member after which training ends.
+        seed: of the order of batches.
+        trainer: for `fit`.
+    """
+    model.learn_scales(data.train)
+    steps = epochs * -(-len(data.train) // batch_size)
+    task = PropertyTask(model, steps, learning_rate, weight_decay, seed, patience)
+    batches = GraphData(data.train, data.validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
+    fit(task, batches, run_dir, epochs=epochs, validation=data.validation, **trainer)
+    task.use_best()
+    if model.kind == "regression":
+        true = data.validation.globals["y"].double().numpy()
+        half = conformal_half_width(np.abs(predicted(model, data.validation) - true), model.coverage)
+        model.half_width.copy_(torch.from_numpy(half))
+        path = Path(run_dir) / "checkpoints" / "last.ckpt"
+        checkpoint = load_checkpoint(path)
+        checkpoint["state_dict"]["model.half_width"] = model.half_width.cpu().clone()
+        AtomicCheckpoints().save_checkpoint(checkpoint, path)
+
+
+@torch.no_grad()
+def predicted(model: PropertyPredictor, graphs: Graph) -> Float[np.ndarray, "graphs targets"]:
+    """Return the predictions of a model, in the units of training, or probabilities."""
+    model.eval()
+    device = model.half_width.device
+    parts = [model.answer(batch.to(device)).cpu() for batch in Batches(graphs, EVALUATED)]
+    return torch.cat(parts).double().numpy()
+
+
+def conformal_half_width(
+    errors: Float[np.ndarray, "molecules targets"], coverage: float
+) -> Float[np.ndarray, "targets"]:
+    """Return how wide an interval must be to hold a new molecule with so much probability, to each side.
+
+    Split conformal prediction (Lei et al. 2018, arXiv 1604.04173, algorithm 2): of n absolute errors, the one
+    of rank ⌈(n + 1) · coverage⌉. It holds for molecules that are exchangeable with those of the errors, and
+    not for others, as those of other scaffolds; it is infinite where n is too small for any promise.
+
+    Args:
+        errors: of molecules that were not trained on; NaN where nothing was measured.
+        coverage: between 0 and 1.
+
+    Raises:
+        ValueError: another coverage.
+    """
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage={coverage}: expected a share between 0 and 1.")
+    half = np.full(errors.shape[1], np.inf)
+    for i, column in enumerate(errors.T):
+        known = np.sort(np.abs(column[np.isfinite(column)]))
+        rank = int(np.ceil((len(known) + 1) * coverage - 1e-9))
+        if rank <= len(known):
+            half[i] = known[rank - 1]
+    return half
+
+
+# -------------------------------------------------------------------- details
+
+
+def _kind(table: MoleculeTable, kind: str) -> Kind:
+    known = table.values[np.isfinite(table.values)]
+    labels = bool(np.isin(known, (0, 1)).all())
+    if kind not in ("auto", "regression", "classification"):
+        raise ValueError(f"kind={kind!r}; choose auto, regression or classification.")
+    if kind == "classification" and not labels:
+        raise ValueError(f"{table!r}: classification takes labels 0 and 1, and there are other values.")
+    return "classification" if kind == "classification" or (kind == "auto" and labels) else "regression"
