@@ -90,7 +90,7 @@ def distill(
     model = model.to(train.nodes["pos"].dtype).eval()
     seconds_of: dict[str, float] = {}
     with _timed("record", seconds_of):
-        messages = estimate_errors(reduce(record(model, train)), model, held_out)
+        messages = estimate_errors(reduce(record(model, train)), model, held_out, train)
         searched = informative(messages, relative_error)
         network_error = _relative_errors(model, held_out)
     log.info("%d of %d messages are known to better than %g", len(searched), len(messages), relative_error)

@@ -28,10 +28,13 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def jacobian_by_columns(
-    model: nn.Module, graph: Graph, field: str, chunk: int = 32
+    model: nn.Module, graph: Graph, field: str, chunk: int = 32, part: str = ""
 ) -> Float[Tensor, "nodes dim P"]:
-    """Jacobian of a node field with respect to all trainable parameters, for any model."""
-    params = trainable(model)
+    """Jacobian of a node field with respect to the trainable parameters, for any model.
+
+    ``part``: only of those whose names begin so.
+    """
+    params = {name: p for name, p in trainable(model).items() if name.startswith(part)}
     shapes = {name: p.shape for name, p in params.items()}
     values = {name: p.detach() for name, p in params.items()}
     size = sum(p.numel() for p in values.values())
@@ -58,6 +61,7 @@ class RadialJacobian:
     """
 
     def __init__(self, model: InteractionNetwork, graph: Graph) -> None:
+        self.model, self.whole = model, graph
         graph = model.hidden(graph) if model.hidden.names else graph
         if not isinstance(model.force.scalar, PairScalar):
             raise TypeError(f"expected a network of radial forces, not {type(model.force.scalar).__name__}")
@@ -87,7 +91,6 @@ class RadialJacobian:
             and isinstance(model.force, RadialForce)
             and isinstance(model.force.scalar, PairScalar)
             and model.update in ("force_over_mass", "force")
-            and model.own_force is None
             and not any(p.requires_grad for p in model.hidden.parameters())
         )
 
@@ -109,7 +112,12 @@ class RadialJacobian:
             segment_reduce(per_pair[self.pair] * axis[:, None], self.graph.receiver, self.graph.num_nodes)
             for axis in self.directions.unbind(-1)
         ]
-        return torch.stack(columns, dim=1)
+        pairs = torch.stack(columns, dim=1)
+        if self.model.own_force is None:
+            return pairs
+        # Forces of a particle's own add to those of its pairs, and come last among the parameters.
+        own = jacobian_by_columns(self.model, self.whole, "acceleration", part="own_force.")
+        return torch.cat([pairs, own], dim=-1)
 
 
 class FormulaJacobian:

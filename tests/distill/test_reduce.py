@@ -77,6 +77,25 @@ def test_errors_are_those_of_the_better_known_end():
         informative(dataclasses.replace(messages, error=None))
 
 
+def test_errors_follow_the_residuals_of_the_recorded_frames():
+    """A network that fails in one frame only: its messages there count less, the others no more than luck."""
+    source = simulated("spring", particles=3, given=("mass",), simulations=1, times=60, dt=0.01)
+    data = dynamics_data(source, frames=20)
+    torch.manual_seed(0)
+    model = InteractionNetwork(hidden_sizes=(4,), output="linear", third_law=False, **data.arguments)
+    initialize(model, data)
+    with torch.no_grad():
+        exact = model(data.train).nodes
+        off = (data.train.node_graph == 3)[:, None] * torch.tensor([5.0, 0.0], dtype=torch.float64)
+        graphs = data.train.with_nodes(acceleration=exact["acceleration"] + off)
+    usual = estimate_errors(reduce(record(model, graphs)), model, data.held_out)
+    local = estimate_errors(reduce(record(model, graphs)), model, data.held_out, graphs)
+    bad = local.frame == 3
+    mass = graphs.nodes["mass"][graphs.receiver].numpy()
+    np.testing.assert_allclose(local.error[bad], 5.0 * mass[bad])
+    np.testing.assert_allclose(local.error[~bad], 0.3 * usual.error[~bad])
+
+
 def test_only_what_is_known_is_searched_and_weighs_by_its_error():
     n, f = directions(100, 2), np.full(100, -2.0)
     error = np.where(np.arange(100) < 40, 0.02, 5.0)

@@ -157,7 +157,7 @@ def test_reduction_takes_messages_as_they_are_read_out(channels):
 
 
 def test_wrong_options_are_refused():
-    with pytest.raises(ValueError, match="regularizer must be .*'l2'"):
+    with pytest.raises(ValueError, match=r"regularizer must be .*'l2'"):
         FreeForce(2, regularizer="l2")
     with pytest.raises(ValueError, match="1 channels cannot carry a force in 3 dimensions"):
         FreeForce(3, channels=1)

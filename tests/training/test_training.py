@@ -56,7 +56,17 @@ def test_masses_start_from_momentum_and_close_it(data, model):
     assert torch.allclose(model.hidden.values("mass"), true / true.max(), rtol=1e-9)
 
 
-@pytest.mark.parametrize("arguments", [{}, {"third_law": False}, {"output": "linear"}, {"update": "force"}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"third_law": False},
+        {"output": "linear"},
+        {"output": "signed"},
+        {"update": "force"},
+        {"own_force": True},
+    ],
+)
 def test_jacobian_of_radial_networks_equals_the_general_one(data, arguments):
     torch.manual_seed(1)
     model = InteractionNetwork(hidden=["mass"], hidden_sizes=(5,), **data.arguments, **arguments)
@@ -65,6 +75,28 @@ def test_jacobian_of_radial_networks_equals_the_general_one(data, arguments):
     fast = field_jacobian(model, graph, "acceleration")
     assert isinstance(fast, RadialJacobian)
     torch.testing.assert_close(fast(), jacobian_by_columns(model, graph, "acceleration"))
+
+
+def test_a_formula_beside_a_learned_drag_has_the_general_jacobian():
+    source = simulated("damped", given=["mass"], simulations=1, times=60, dt=0.02)
+    data = dynamics_data(source, frames=6)
+    model = InteractionNetwork(own_force=True, hidden_sizes=(5,), **data.arguments)
+    initialize(model, data)
+    fitted = model.with_formula(lambda r, k, **masses: -k * (r - 1), {"k": 2.0}).to(torch.float64)
+    fast = field_jacobian(fitted, data.train, "acceleration")
+    assert isinstance(fast, FormulaJacobian)
+    assert [name for name, p in fitted.named_parameters() if p.requires_grad] == ["force.scalar.constants.k"]
+    torch.testing.assert_close(fast(), jacobian_by_columns(fitted, data.train, "acceleration"))
+
+
+def test_huber_loss_counts_close_encounters_like_all_others():
+    target = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1e6, 0.0]])
+    near = torch.tensor([[1.01, 0.0], [0.0, 1.01], [1.01e6, 0.0]])
+    parts = [float(LOSSES["huber"](near[k : k + 1], target[k : k + 1], None)) for k in range(3)]
+    assert parts == pytest.approx([parts[0]] * 3, rel=1e-5)
+    alone = float(LOSSES["huber"](torch.tensor([[3.0, 0.0]]), target[:1], None))
+    double = float(LOSSES["huber"](torch.tensor([[5.0, 0.0]]), target[:1], None))
+    assert double < 2.2 * alone  # linear far out, where squares would quadruple
 
 
 @pytest.mark.parametrize("update", ["force_over_mass", "force"])
