@@ -131,11 +131,11 @@ class _Search:
         shortlist.trusted = 14
         yield products.propose(few, composites)[:96]
         yield [e for t in targets.FUNCTIONS.values() for e in products.inside(few, composites, t)]
-        shortlist.trusted = 22
         for name in targets.TARGETS:
             self.budget.look()
             features = material.consistent if strict else material.features
             yield sums.propose(few, features, name, strict)[:30]
+            shortlist.trusted = 22  # sums imitate much: after the first, smaller problems go first
 
     def smaller(self, active: list[int]) -> Iterator[Iterable[sympy.Expr]]:
         """Yield what is found in the smaller problems that this one comes down to."""

@@ -239,6 +239,10 @@ def _propose(table: Table, found: Factors, w: np.ndarray, depth: int, keep: int)
         whole = [*signed, *(bool(found.signed[k]) and not f for k, f in zip(chosen, free, strict=True))]
         value[1:] = np.where(whole, np.round(value[1:]), value[1:])
         out.append(_product(found, chosen, value))
+        if 1 <= len(chosen) <= 2 and any(free):
+            # so it does with a rate: the same with whole powers, to which the rate adapts
+            whole_grids = [(), *[(1,)] * n, *(() if f else (1,) for f in free)]
+            out.append(_product(found, chosen, round_powers(columns, target, w, whole_grids, reach=0.5)))
         if 1 <= len(chosen) <= 2 and not all(free):
             # noise moves powers together: as an alternative, composites to whole powers
             power = np.where(free, value[n + 1 :], np.where(value[n + 1 :] < 0, -1, 1))

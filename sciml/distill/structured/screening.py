@@ -45,13 +45,20 @@ def effective_rows(X: Float[np.ndarray, "rows variables"], residual: Float[np.nd
     the mean square, they alone count: normal noise has fourth moment 3σ⁴.
     """
     n = len(residual)
-    scaled = np.column_stack([scipy.stats.rankdata(x) for x in X.T])
-    nearest = np.asarray(scipy.spatial.cKDTree(scaled).query(scaled, k=[2])[1])[:, 0]
-    rank = scipy.stats.rankdata(residual)
-    rho = float(np.corrcoef(rank, rank[nearest])[0, 1])
+    rho = neighbour_correlation(X, residual)
     heavy = min(1.0, 3 * float(np.mean(residual**2)) ** 2 / max(float(np.mean(residual**4)), 1e-300))
     smooth = (1 - rho) / (1 + rho) if rho > 3 / np.sqrt(n) else 1.0
     return max(n * smooth * heavy, min(n, 20.0))
+
+
+def neighbour_correlation(
+    X: Float[np.ndarray, "rows variables"], residual: Float[np.ndarray, "rows"]
+) -> float:
+    """Return the rank correlation of a residual with that of the nearest row: zero for white noise."""
+    scaled = np.column_stack([scipy.stats.rankdata(x) for x in X.T])
+    nearest = np.asarray(scipy.spatial.cKDTree(scaled).query(scaled, k=[2])[1])[:, 0]
+    rank = scipy.stats.rankdata(residual)
+    return float(np.corrcoef(rank, rank[nearest])[0, 1])
 
 
 def _importance(X: np.ndarray, y: np.ndarray, w: np.ndarray, rng: np.random.Generator) -> np.ndarray:

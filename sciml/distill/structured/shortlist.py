@@ -15,7 +15,7 @@ from sciml.distill.structured.budget import Budget, Ended
 from sciml.distill.structured.fitting import Fit
 from sciml.distill.structured.material import Material
 from sciml.distill.structured.polish import Polished, fit, polish
-from sciml.distill.structured.screening import FEW, effective_rows
+from sciml.distill.structured.screening import FEW, effective_rows, neighbour_correlation
 from sciml.distill.structured.snapping import snap
 from sciml.distill.structured.table import Table
 
@@ -103,7 +103,10 @@ class ShortList:
         F = probes * bound.root
         F /= np.abs(F).max(1, keepdims=True) + 1e-300
         z = (F @ r) / np.sqrt((F**2) @ (r**2) + 1e-300)  # White (1980): the noise need not be equal
-        return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 1)
+        if np.abs(z).max() > np.sqrt(2 * np.log(len(F))) + 1:
+            return False
+        # what oscillates is orthogonal to every smooth feature, and yet like its neighbours
+        return neighbour_correlation(many.X[:, self.material.active], r) < 4 / np.sqrt(len(r))
 
     def _plain(self, expression: sympy.Expr) -> bool:
         """Whether a formula is too simple, and its exponents too round, to be there by chance."""
