@@ -17,6 +17,7 @@ from sciml.distill.motion.verdict import CLOSE
 
 log = logging.getLogger(__name__)
 
+WEAK = 4.0  # standard errors from zero within which leaving a force out is tried
 MOST = 4  # laws that are compared by paths
 WITHIN = 25.0  # nats by which rows may prefer another law
 
@@ -40,7 +41,12 @@ def length(fit: PathFit) -> float:
     """Return description length: half the squared residual over its noise, and the formulas and numbers."""
     nodes = sum(complexity(p.template) + ODD * odd_exponents(p) for p in fit.model.parts)
     numbers = len(fit.model.start) * np.log(max(fit.rows, 2)) / 2
-    return float(fit.total / (2 * max(fit.chi2, 1.0) ** 0) + np.log(10.0) * nodes + numbers)
+    return float(fit.total / 2 + np.log(10.0) * nodes + numbers)
+
+
+def _evidence(fit: PathFit) -> float:
+    """Return what the data alone say: half the squared residual, and the price of the numbers."""
+    return float(fit.total / 2 + len(fit.model.start) * np.log(max(fit.rows, 2)) / 2)
 
 
 def decide(models: Sequence[Model], observed: Observed) -> Final | None:
@@ -54,20 +60,30 @@ def decide(models: Sequence[Model], observed: Observed) -> Final | None:
         None where no trajectory can be followed.
     """
     fits: list[tuple[float, PathFit]] = []
-    for model in models[:MOST]:
+    for model in _different(models)[:MOST]:
         tried = _fit(model, observed)
         if tried is not None:
             fits.append(tried)
     if not fits:
         return None
     best = min(fits, key=lambda f: f[0])
-    best = _simplified(best, observed, fits)
-    rivals = []
-    for worse, fit in sorted(fits, key=lambda f: f[0]):
+    best = _simplified(best, observed)
+    rivals: list[str] = []
+    least = _evidence(best[1])
+    for _, fit in sorted(fits, key=lambda f: f[0]):
         words = _differences(fit.model, best[1].model)
-        if worse < best[0] + CLOSE and words and words not in rivals:
+        if _evidence(fit) < least + CLOSE and words and words not in rivals:
             rivals.append(words)
     return Final(best[1], best[0], tuple(rivals))
+
+
+def _different(models: Sequence[Model]) -> list[Model]:
+    """Return the models that give other numbers than those before them."""
+    found: list[Model] = []
+    for model in models:
+        if all(_differences(model, other) or len(model.parts) != len(other.parts) for other in found):
+            found.append(model)
+    return found
 
 
 def _fit(model: Model, observed: Observed) -> tuple[float, PathFit] | None:
@@ -83,34 +99,17 @@ def _fit(model: Model, observed: Observed) -> tuple[float, PathFit] | None:
     return (found, fit) if np.isfinite(found) else None
 
 
-def _simplified(
-    best: tuple[float, PathFit], observed: Observed, fits: list[tuple[float, PathFit]]
-) -> tuple[float, PathFit]:
-    """Leave out forces, then make numbers simple, wherever that shortens the description."""
-    for _ in range(len(best[1].model.parts)):
-        parts = best[1].model.parts
-        errors = dict(zip(best[1].model.names, best[1].errors, strict=False))
-        weak = sorted(
-            (abs(v) / max(errors[n], 1e-300), k) for k, p in enumerate(parts) for n, v in p.constants[:1]
-        )
-        if len(parts) < 2 or not weak or weak[0][0] > WEAK:
-            break
-        k = weak[0][1]
-        trial = _fit(replace(best[1].model, parts=parts[:k] + parts[k + 1 :]), observed)
-        if trial is None or trial[0] > best[0]:
-            break
-        best = trial
-    for k, own in enumerate(best[1].model.parts):
-        for simpler in simpler_forms(own, dict(zip(best[1].model.names, best[1].errors, strict=False))):
-            parts = best[1].model.parts
-            trial = _fit(replace(best[1].model, parts=(*parts[:k], simpler, *parts[k + 1 :])), observed)
-            if trial is not None and trial[0] < best[0]:
-                best = trial
-                break
+def _simplified(best: tuple[float, PathFit], observed: Observed) -> tuple[float, PathFit]:
+    """Leave out forces that are within their errors of zero, then make numbers simple that are near."""
+    model, errors = best[1].model, dict(zip(best[1].model.names, best[1].errors, strict=False))
+    needed = [p for p in model.parts if not all(abs(v) < WEAK * errors[n] for n, v in p.constants[:1])]
+    if needed and len(needed) < len(model.parts):
+        best = min(best, _fit(replace(model, parts=tuple(needed)), observed) or best, key=lambda f: f[0])
+    model, errors = best[1].model, dict(zip(best[1].model.names, best[1].errors, strict=False))
+    simpler = tuple(next(iter(simpler_forms(p, errors)), p) for p in model.parts)
+    if simpler != model.parts:
+        best = min(best, _fit(replace(model, parts=simpler), observed) or best, key=lambda f: f[0])
     return best
-
-
-WEAK = 6.0  # standard errors below which leaving a force out is tried
 
 
 def _differences(other: Model, best: Model) -> str:

@@ -7,24 +7,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.optimize
 import sympy
 from jaxtyping import Float
 
-from sciml.distill.expression import complexity
-from sciml.distill.front import EFFECTIVE_ROWS, Front
-from sciml.distill.motion.bank import Bank, held_out_rows
+from sciml.distill.expression import complexity, evaluate, parameters
+from sciml.distill.front import EFFECTIVE_ROWS, Candidate, Front
+from sciml.distill.motion.bank import Bank, Splines, held_out_rows
 from sciml.distill.motion.model import Fit, Model, Part, fit_rows, part
 from sciml.distill.motion.rows import Observed
 from sciml.distill.motion.structure import Channel, Fitted, Fitter
 from sciml.distill.search import search
-from sciml.distill.select import round_exponents
+from sciml.distill.select import free_coefficients, round_exponents
 
 log = logging.getLogger(__name__)
 
 POINTS = 48  # of a table
 PLAUSIBLE = 0.1  # loss up to which the simplest formulas are tried, whatever their length
-FORMULAS = 6  # candidates of a channel that are fitted to the data
+FORMULAS = 10  # candidates of a force that are refitted to its splines
+FITTED = 3  # candidates of a force that are fitted to the data
+LABELS = "abdfghknpqsuz"  # of constants
 SPLINE_ERROR = 3e-5  # relative, at best
+NOISELESS = 1e8  # mean square of what is to be explained over the noise's: there is none to speak of
+BIASED = 1.15  # of the splines' mean squared residual
 ODD = 2.0  # nodes that an exponent costs which is no simple fraction
 FLOOR = 1e-13  # share of the squared accelerations below which fits are equal
 NEGLIGIBLE = 1e-9  # share of the squared accelerations for which no force is worth its name
@@ -39,12 +44,51 @@ class Table:
         argument: values of its invariant.
         value: of the scalar that multiplies the vector.
         error: standard errors.
+        shape, precision: coefficients of the splines, and what the data fix them to, other forces adapting.
     """
 
     channel: Channel
     argument: Float[np.ndarray, "points"]
     value: Float[np.ndarray, "points"]
     error: Float[np.ndarray, "points"]
+    shape: Float[np.ndarray, "splines"]
+    precision: Float[np.ndarray, "splines splines"]
+
+    @property
+    def doubt(self) -> float:
+        """Typical relative error."""
+        return float(np.median(self.error) / max(np.median(np.abs(self.value)), 1e-300))
+
+    def refitted(self, formula: sympy.Expr, splines: Splines) -> tuple[sympy.Expr, float]:
+        """Refit a formula's constants by the normal equations of the splines; return squared residual added.
+
+        The formula is projected on the splines, and its distance from theirs is measured by the precision
+        that the data give their coefficients, other forces adapting.
+        """
+        template, start = parameters(free_coefficients(formula))
+        columns = splines(self.argument)
+        weight = 1 / np.maximum(np.abs(self.value), 1e-3 * np.abs(self.value).max())[:, None]
+        project = np.linalg.lstsq(columns * weight, np.eye(len(columns)) * weight, rcond=None)[0]
+        values, vectors = np.linalg.eigh(self.precision)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        names = list(start)
+        function = sympy.lambdify(
+            [sympy.Symbol(splines.argument), *names], template, modules=["numpy", "scipy"]
+        )
+        size = np.array([abs(v) or 1.0 for v in start.values()])
+
+        def left(z: np.ndarray) -> np.ndarray:
+            with np.errstate(all="ignore"):
+                found = np.broadcast_to(np.asarray(function(self.argument, *(z * size))), self.argument.shape)
+            if np.iscomplexobj(found) or not np.isfinite(found).all():
+                return np.full(len(self.shape), 1e12)
+            return root.T @ (project @ found - self.shape)
+
+        z = np.array(list(start.values())) / size
+        if len(z) and np.abs(left(z)).max() < 1e12:
+            z = scipy.optimize.least_squares(left, z, x_scale="jac", max_nfev=60).x
+        fitted = template.xreplace({s: sympy.Float(v) for s, v in zip(names, z * size, strict=True)})
+        return fitted, float((left(z) ** 2).sum())
 
 
 def tables(found: Fitted, bank: Bank) -> list[Table]:
@@ -52,17 +96,18 @@ def tables(found: Fitted, bank: Bank) -> list[Table]:
     result, at = [], 0
     for channel, shape in zip(found.channels, found.shapes, strict=True):
         block = bank.blocks[channel.block]
-        covariance = found.inverse[at : at + len(shape), at : at + len(shape)] * found.loss
+        inverse = found.inverse[at : at + len(shape), at : at + len(shape)]
+        covariance, precision = inverse * found.loss, np.linalg.pinv(inverse, hermitian=True)
         at += len(shape)
         if block.splines.knots is None:
             error = np.sqrt(np.maximum(np.diag(covariance), 0))
-            result.append(Table(channel, np.zeros(0), shape, error))
+            result.append(Table(channel, np.zeros(0), shape, error, shape, precision))
             continue
         knots = block.splines.knots
         grid = np.exp(np.linspace(knots[0], knots[-1], POINTS))
         values = block.splines(grid)
         error = np.sqrt(np.maximum(np.einsum("pk,kl,pl->p", values, covariance, values), 0))
-        result.append(Table(channel, grid, values @ shape, error))
+        result.append(Table(channel, grid, values @ shape, error, shape, precision))
     return result
 
 
@@ -106,14 +151,27 @@ class Formulas:
         self.seconds, self.seed, self.backend, self.on_front = seconds, seed, backend, on_front
         self.held = held_out_rows(observed)
         self.spline_loss = 0.0
+        self.probes: list[list[Part]] = []
+        self.probed = 0
+        self.coarse = observed.kind == "position" and energy_of(observed) < NOISELESS
         self.rows = min(fitter.rows, EFFECTIVE_ROWS)
         self.energy = float(
             np.mean(np.concatenate([t[v].ravel() for t, v in zip(observed.targets, observed.valid)]) ** 2)
         )
 
+    @property
+    def floor(self) -> float:
+        """Mean squared residual below which formulas are equal.
+
+        Noise inside the forces biases splines and rows alike: where paths will decide, residuals near that of
+        the splines say no more.
+        """
+        least = max(FLOOR * self.energy, 0.9 if self.observed.noise_known else 0.0)
+        return max(least, BIASED * self.spline_loss) if self.coarse else least
+
     def length(self, fit: Fit) -> float:
         """Return the description length of fitted formulas in nats."""
-        floor = max(FLOOR * self.energy, 0.9 if self.observed.noise_known else 0.0)
+        floor = self.floor
         nodes = sum(complexity(p.template) + ODD * odd_exponents(p) for p in fit.model.parts)
         numbers = len(fit.model.start) * np.log(max(self.rows, 2.0)) / 2
         return float(self.rows / 2 * np.log(max(fit.loss, floor)) + np.log(10.0) * nodes + numbers)
@@ -123,31 +181,75 @@ class Formulas:
         bank = self.fitter.bank
         every = tables(found, bank)
         self.spline_loss = found.loss
+        between = [k for k, t in enumerate(every) if t.channel.strength.receiver.startswith("[")
+                   and t.channel.block == "pair"]  # fmt: skip
+        clearest = min(between, key=lambda k: every[k].doubt, default=None) if len(between) > 1 else None
         candidates: list[list[list[Part]]] = []
         fronts: dict[str, Front] = {}
         for k, table in enumerate(every):
-            label = "abcdefghk"[k % 9] if k < 9 else f"z{k}_"
-            block = bank.blocks[table.channel.block]
-            if not len(table.argument):
-                parts = [
-                    part(
-                        sympy.Float(value or 1e-9),
-                        vector,
-                        "",
-                        table.channel.strength,
-                        f"{label}{n}_" if len(block.vectors) > 1 else label,
-                    )
-                    for n, (vector, value) in enumerate(zip(block.vectors, table.value, strict=True))
-                ]
-                candidates.append([parts])
+            if clearest is not None and k in between and k != clearest:
                 continue
-            front = self._search(table, block.splines.argument)
-            fronts[f"{k}:{table.channel.block}"] = front
-            candidates.append(
-                [[part(e, block.vectors[0], block.splines.argument, table.channel.strength, label)]
-                 for e in likeliest(front)]
-            )  # fmt: skip
+            own = [every[j] for j in between] if k == clearest else [table]
+            label = LABELS[k % len(LABELS)]
+            if not len(table.argument):
+                candidates.append([self._constants(table, label)])
+                continue
+            front = self._search(table, bank.blocks[table.channel.block].splines.argument)
+            fronts[f"{len(candidates)}:{table.channel.block}"] = front
+            formulas = self._likeliest(front, table)
+            options = [self._alike(e, own, table, label) for e in formulas]
+            candidates.append(options)
+            if self.coarse and table.channel.block == "pair":
+                rivals = self._likeliest(probes(front, table), table)
+                self.probes = [self._alike(e, own, table, label) for e in rivals]
+                self.probed = len(candidates) - 1
         return self._fit_all(found, candidates, fronts)
+
+    def _constants(self, table: Table, label: str) -> list[Part]:
+        block = self.fitter.bank.blocks[table.channel.block]
+        several = len(block.vectors) > 1
+        return [
+            part(
+                sympy.Float(value or 1e-9),
+                vector,
+                "",
+                table.channel.strength,
+                f"{label}{n}_" * several or label,
+            )
+            for n, (vector, value) in enumerate(zip(block.vectors, table.value, strict=True))
+        ]
+
+    def _alike(self, formula: sympy.Expr, own: list[Table], searched: Table, label: str) -> list[Part]:
+        """Return one part for each table: the same formula, each but the searched with a size of its own."""
+        block = self.fitter.bank.blocks[searched.channel.block]
+        argument, vector = block.splines.argument, block.vectors[0]
+        first = part(formula, vector, argument, searched.channel.strength, label)
+        parts = [first]
+        values = evaluate(formula, {argument: searched.argument})
+        for n, table in enumerate(t for t in own if t is not searched):
+            weight = 1 / np.maximum(table.error, 1e-9 * np.abs(table.value).max()) ** 2
+            norm = max(float((weight * values**2).sum()), 1e-300)
+            size = float((weight * values * table.value).sum()) / norm
+            symbol = sympy.Symbol(f"{label}s{n}")
+            constants = ((str(symbol), size), *first.constants)
+            template = symbol * first.template
+            parts.append(
+                replace(first, template=template, constants=constants, strength=table.channel.strength)
+            )
+        return parts
+
+    def _likeliest(self, front: Front, table: Table) -> list[sympy.Expr]:
+        """Return the formulas that the splines' own normal equations prefer, all constants refitted."""
+        ranked = []
+        for formula in likeliest(front):
+            fitted, loss = table.refitted(formula, self.fitter.bank.blocks[table.channel.block].splines)
+            floor = self.floor
+            left = max(self.spline_loss + loss / max(self.fitter.rows, 1), floor)
+            template, values = parameters(fitted)
+            nodes = np.log(10.0) * complexity(template) + len(values) * np.log(max(self.rows, 2.0)) / 2
+            ranked.append((self.rows / 2 * np.log(left) + nodes, fitted))
+        ranked.sort(key=lambda r: r[0])
+        return list(dict.fromkeys(formula for _, formula in ranked))[:FITTED]
 
     def _search(self, table: Table, name: str) -> Front:
         keep = np.isfinite(table.value) & (table.error < 3 * np.abs(table.value).max())
@@ -199,11 +301,14 @@ class Formulas:
             if best is None:
                 raise ValueError("none of the formulas that were found can be evaluated on the data")
             current = _regrouped(best[1].model.parts, current)
-        if best is not None:
+        if best is not None and not self.coarse:
             best = self._pruned(self._snapped(best))
         if best is None:
             best_fit = fit_rows(self._model((), found), self.observed, self.held)
             best = (self.length(best_fit), best_fit)
+        for option in self.probes:
+            parts = [p for j, own in enumerate(current) for p in (option if j == self.probed else own)]
+            others.append((best[0], self._model(tuple(parts), found)))
         others.sort(key=lambda o: o[0])
         return Chosen(best[1], tried, fronts, best[0], tuple(others))
 
@@ -240,6 +345,27 @@ class Formulas:
     def _model(self, parts: tuple[Part, ...], found: Fitted) -> Model:
         return Model(parts, dict(self.fitter.properties), found.receiver, found.sender, self.fitter.group,
                      self.observed.data.box)  # fmt: skip
+
+
+def energy_of(observed: Observed) -> float:
+    """Return the mean square of what is to be explained, over the noise's."""
+    rows = [t[v].ravel() for t, v in zip(observed.targets, observed.valid, strict=True)]
+    return float(np.mean(np.concatenate(rows) ** 2))
+
+
+def probes(front: Front, table: Table) -> Front:
+    """Return general two-constant forms, to see whether noisy data tell them from what was found.
+
+    A power times an exponential stands for any steeper or flatter course; where one of these describes paths
+    as well, the form is not determined.
+    """
+    x = sympy.Symbol(str(next(iter(front.best().expression.free_symbols), "r")))
+    middle = float(np.median(table.argument))
+    size = float(table.value[np.argmin(np.abs(table.argument - middle))]) or 1.0
+    forms = [sympy.Float(size) * (x / middle) ** sympy.Float(p) for p in (-1.7, 0.7)]
+    forms += [sympy.Float(size) * x**a * sympy.exp(-x * sympy.Float(1 / middle)) for a in (0, -1, -2)]
+    candidates = [Candidate(f, 5, 0.0) for f in forms]
+    return Front(tuple(candidates), rows=front.rows)
 
 
 def likeliest(front: Front, most: int = FORMULAS) -> list[sympy.Expr]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import scipy.optimize
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from sciml.distill.motion.rows import Observed
 from sciml.distill.motion.structure import Strength
-from sciml.physics.vectors import NODE_INVARIANTS, PAIR_INVARIANTS, VECTORS, unit
+from sciml.physics.vectors import NODE_INVARIANTS, PAIR_INVARIANTS, VECTORS
 
 Array = np.ndarray
 
@@ -59,6 +59,11 @@ def part(expression: sympy.Expr, vector: str, argument: str, strength: Strength,
     return Part(renamed, constants, vector, argument, strength)
 
 
+@lru_cache(maxsize=512)
+def _compiled(template: sympy.Expr, names: tuple[str, ...]) -> Callable:
+    return sympy.lambdify([sympy.Symbol(n) for n in names], template, modules=["numpy", "scipy"])
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A sum of parts with hidden strengths.
@@ -80,8 +85,8 @@ class Model:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of all constants."""
-        return tuple(name for p in self.parts for name, _ in p.constants)
+        """Names of all constants; parts may share some."""
+        return tuple(dict.fromkeys(name for p in self.parts for name, _ in p.constants))
 
     @cached_property
     def hidden(self) -> tuple[str, ...]:
@@ -107,7 +112,8 @@ class Model:
     @cached_property
     def start(self) -> Float[Array, "parameters"]:
         """Parameters as they are: constants, then moving strengths."""
-        values = [value for p in self.parts for _, value in p.constants]
+        known = {name: value for p in self.parts for name, value in p.constants}
+        values = [known[name] for name in self.names]
         first = {g: int(np.flatnonzero(self.group == g)[0]) for _, g in self.moving}
         strengths = [(self.receiver if e == "receiver" else self.sender)[first[g]] for e, g in self.moving]
         return np.array([*values, *strengths], dtype=float)
@@ -135,12 +141,7 @@ class Model:
 
     @cached_property
     def _functions(self) -> list[Callable]:
-        made = []
-        for p in self.parts:
-            names = [n for n, _ in p.constants]
-            made.append(sympy.lambdify([sympy.Symbol(n) for n in (p.argument or "_", *names)], p.template,
-                                       modules=["numpy", "scipy"]))  # fmt: skip
-        return made
+        return [_compiled(p.template, (p.argument or "_", *(n for n, _ in p.constants))) for p in self.parts]
 
     def acceleration(
         self,
@@ -154,11 +155,10 @@ class Model:
         u, w = self._strengths(values)
         total = np.zeros_like(x)
         pair = self._pairs(x, v) if any(p.of_pairs for p in self.parts) else None
-        position = 0
+        column = {name: values[..., k] for k, name in enumerate(self.names)}
         with np.errstate(all="ignore"):
             for p, function in zip(self.parts, self._functions, strict=True):
-                constants = [values[..., position + k] for k in range(len(p.constants))]
-                position += len(p.constants)
+                constants = [column[name] for name, _ in p.constants]
                 if p.of_pairs:
                     assert pair is not None
                     total = total + self._pair_force(p, function, constants, pair, u, w, simulation)
@@ -193,7 +193,7 @@ class Model:
             weight = weight + felt[..., :, None] * self._one(sender, w, simulation)[..., None, :]
         strength = np.where(own, 0.0, scalar * weight)
         if p.vector == "r_hat":
-            return (strength[..., None] * unit(d)).sum(-2)
+            return np.einsum("...ij,...ijd->...id", strength / (argument + own), d)
         return (strength[..., None] * VECTORS[p.vector].of(d, rate)).sum(-2)
 
     def _felt(self, strength: Strength, u: Array, w: Array, simulation) -> Array:
@@ -237,7 +237,7 @@ def residuals(model: Model, observed: Observed, held: Sequence[np.ndarray], part
     return np.concatenate(found)
 
 
-def fit_rows(model: Model, observed: Observed, held: Sequence[np.ndarray], most: int = 12) -> Fit:
+def fit_rows(model: Model, observed: Observed, held: Sequence[np.ndarray], most: int = 8) -> Fit:
     """Fit all parameters to the rows by least squares.
 
     Raises:

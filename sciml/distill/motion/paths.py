@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 SPACINGS = 2.5  # length of a window in spacings of knots
 SHORTEST, LONGEST = 12, 200  # of a window, in times
-WORK = 1.5e8  # numbers in the pair arrays of one iteration, about
-ITERATIONS = 10
+WORK = 1.5e7  # numbers in the pair arrays of one iteration, about
+ITERATIONS = 6
 SETTLED = 0.05  # change in standard errors at which the iteration has converged
 NUDGE = 1e-6
-STEPS = 4  # most steps of integration between two times
+STEPS = 2  # most steps of integration between two times
 ACCURATE = 0.1  # error of integration in units of the noise
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sciml.datasets.trajectories import Trajectories
+from sciml.distill.expression import complexity
 from sciml.distill.front import Front
 from sciml.distill.law import Law
 from sciml.distill.motion.bank import RESOLVED, Bank, fill
 from sciml.distill.motion.choose import Chooser, Structures
 from sciml.distill.motion.final import WITHIN, Final, decide
-from sciml.distill.motion.formulas import Chosen, Formulas
+from sciml.distill.motion.formulas import NOISELESS, Chosen, Formulas
 from sciml.distill.motion.model import Fit, fit_rows, residuals
 from sciml.distill.motion.naming import estimates, law_of, normalized, read
 from sciml.distill.motion.rows import Observed, observe
@@ -93,7 +94,8 @@ def discover(
             fit = replace(fit_rows(model, observed, formulas.held, most=0), errors=final.fit.errors)
     evidence = _evidence(fit, structures, observed, formulas.held, final)
     rivals = _rivals(fit, chosen, structures) if final is None else list(final.rivals)
-    verdict, reason = judge(evidence, len(fit.model.parts), rivals)
+    nodes = max((complexity(p.template) for p in fit.model.parts), default=0)
+    verdict, reason = judge(evidence, len(fit.model.parts), rivals, nodes)
     reading = read(fit, mass)
     law = law_of(
         fit, reading, mass=mass, kind=kind, units=trajectories.units, verdict=verdict,
@@ -151,11 +153,6 @@ def _pooled(numbers: dict[str, np.ndarray], particles: int) -> np.ndarray:
     rows = [np.ones(particles), *(values[0] for values in numbers.values())]
     _, s, axes = np.linalg.svd(np.stack(rows), full_matrices=False)
     return axes[s > 1e-9 * s[0]]
-
-
-NOISELESS = (
-    1e8  # mean square of what is to be explained, over the noise's, from which there is none to speak of
-)
 
 
 def _by_paths(fit: Fit, chosen: Chosen, observed: Observed, structures: Structures) -> Final | None:

@@ -12,6 +12,8 @@ EXPLAINED = 0.05  # rms of what is left beyond noise, relative to the accelerati
 EXACT = 0.01  # the same from which on a law is said to lack something
 BEYOND = 1.5  # mean squared residual over the noise up to which chance and smoothing explain it
 MISSED = 1.6  # mean squared residual of paths over the noise that a law cannot have
+LONG = 14  # nodes of a formula beyond which others of its length would fit as well
+LIKE_ARITHMETIC = 1e-6  # relative rms of what is left that no wrong formula reaches
 CLOSE = 5.0  # nats by which another law must be worse
 
 
@@ -51,13 +53,14 @@ class Evidence:
         return 1.0 - self.unexplained**2
 
 
-def judge(evidence: Evidence, parts: int, rivals: Sequence[str]) -> tuple[str, str]:
+def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0) -> tuple[str, str]:
     """Return verdict and reason.
 
     Args:
         evidence: residuals.
         parts: number of terms of the law.
         rivals: other laws that the data do not tell from it, in words.
+        nodes: of the longest formula of a force.
     """
     if evidence.noise_known and evidence.energy < VISIBLE:
         return "none", (
@@ -85,5 +88,11 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str]) -> tuple[str, s
         )
     if rivals:
         return "ambiguous", f"The data do not tell this law from {'; nor from '.join(rivals[:4])}: {stated}."
+    exact = not evidence.noise_known and evidence.unexplained < LIKE_ARITHMETIC
+    if nodes > LONG and not exact:
+        return "ambiguous", (
+            f"A formula of {nodes} nodes is one of many that describe these data; take it for a description "
+            f"within their range, not for the law: {stated}."
+        )
     lacks = " A smaller effect is missing." if evidence.unexplained > EXACT and evidence.held_out > 3 else ""
     return "law", f"One law explains the motion, and no simpler or other one does: {stated}.{lacks}"
