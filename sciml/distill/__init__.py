@@ -26,21 +26,31 @@ _HOMES = {
     "Candidate": "front",
     "Constant": "law",
     "Front": "front",
+    "Explanation": "explanation",
     "Law": "law",
+    "LawCalculator": "calculator",
+    "LawModule": "export",
     "Problem": "front",
+    "explain": "explanation",
     "search": "search",
+    "simulate": "simulate",
+    "table": "export",
 }
 
 __all__ = [
     "Candidate",
     "Constant",
     "Distillation",
+    "Explanation",
     "Front",
     "Law",
+    "LawCalculator",
+    "LawModule",
     "MessageTable",
     "Problem",
     "distill",
     "estimate_errors",
+    "explain",
     "follow",
     "informative",
     "record",
@@ -49,6 +59,8 @@ __all__ = [
     "report",
     "search",
     "select",
+    "simulate",
+    "table",
 ]
 
 
