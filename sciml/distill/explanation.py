@@ -1,8 +1,8 @@
 """A formula for what any function does near a point, or over a data set.
 
 Local: inputs are drawn around the point, weighted by their distance, and the function's answers are searched
-for a formula, as LIME fits a line (Ribeiro, Singh & Guestrin 2016, arXiv 1602.04938) and SLIME a formula (SymTorch,
-arXiv 2602.21307). The function may be a network that was not made here.
+for a formula, as LIME fits a line (Ribeiro, Singh & Guestrin 2016, arXiv 1602.04938) and SLIME a formula
+(SymTorch, arXiv 2602.21307). The function may be a network that was not made here.
 """
 
 from __future__ import annotations
