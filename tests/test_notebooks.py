@@ -109,3 +109,35 @@ def test_contacts_notebook_finds_a_charge(tmp_path, monkeypatch):
     assert max(value for what, value in rho.items() if "charge" in what) > 0.8
     assert max(value for what, value in rho.items() if "hidden" in what and "hydropathy" in what) > 0.8
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 2
+
+
+@pytest.mark.slow
+def test_csv_notebook_finds_its_secret_law_and_masses(tmp_path, monkeypatch):
+    outputs, text = executed("csv_to_law", tmp_path, monkeypatch)
+    assert "m_i*m_j/r**(3/2)" in text
+    assert "verdict: law" in text
+    pairs = re.findall(r"^[abcd]  ([\d.]+) ± \S+   true ([\d.]+)$", text, re.M)
+    assert len(pairs) == 4
+    assert all(float(found) == pytest.approx(float(true), rel=1e-4) for found, true in pairs)
+    assert float(re.search(r"distance from the truth: (\S+)", text)[1]) < 1e-6
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
+
+
+@pytest.mark.slow
+def test_no_law_notebook_finds_none(tmp_path, monkeypatch):
+    _, text = executed("no_law", tmp_path, monkeypatch)
+    assert re.findall(r"^(none|law|ambiguous): ", text, re.M) == ["none"] * 3
+
+
+@pytest.mark.slow
+def test_einstein_notebook_finds_c_and_the_shape_of_the_earth(tmp_path, monkeypatch):
+    outputs, text = executed("newton_to_einstein", tmp_path, monkeypatch)
+    c, true_c = map(float, re.search(r"light: (\d+) ± \d+ km/s, JPL (\d+)", text).groups())
+    assert c == pytest.approx(true_c, rel=1e-3)
+    j2, true_j2 = map(float, re.search(r"Earth: (\S+), JPL (\S+)", text).groups())
+    assert j2 == pytest.approx(true_j2, rel=1e-2)
+    errors = {name: float(last) for name, last in re.findall(r"^(\w+) +\d+ km +(\d+) km$", text, re.M)}
+    planets = ("mercury", "venus", "earth", "mars", "jupiter", "saturn", "uranus", "neptune")
+    assert all(errors[name] < 100 for name in planets)
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
+    assert (tmp_path / "outputs" / "residual.html").is_file()

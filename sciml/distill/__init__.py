@@ -27,23 +27,33 @@ _HOMES = {
     "Candidate": "front",
     "Constant": "law",
     "Front": "front",
+    "Explanation": "explanation",
     "Law": "law",
     "LiveFront": "live",
+    "LawCalculator": "calculator",
+    "LawModule": "export",
     "Problem": "front",
+    "explain": "explanation",
     "search": "search",
+    "simulate": "simulate",
+    "table": "export",
 }
 
 __all__ = [
     "Candidate",
     "Constant",
     "Distillation",
+    "Explanation",
     "Front",
     "Law",
+    "LawCalculator",
+    "LawModule",
     "LiveFront",
     "MessageTable",
     "Problem",
     "distill",
     "estimate_errors",
+    "explain",
     "follow",
     "informative",
     "record",
@@ -52,6 +62,8 @@ __all__ = [
     "report",
     "search",
     "select",
+    "simulate",
+    "table",
 ]
 
 

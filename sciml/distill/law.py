@@ -174,6 +174,20 @@ class Law:
 
         return evaluate_law
 
+    @property
+    def parametric(self) -> Callable:
+        """The law as a function of tensors by name, its constants among them.
+
+        Raises:
+            ValueError: a law of vectors; one along the line of centres alone is a scalar.
+        """
+        from sciml.distill.torch_code import keyword_function
+
+        if any(term.vector != "r_hat" or term.kinds for term in self.terms):
+            raise ValueError(f"{written(self.terms)} is no scalar along the line of centres")
+        scalars = [term.expression for term in self.terms] or [self.expression]
+        return keyword_function(sympy.Add(*scalars))
+
     def scalar(self, term: int | Term) -> Law:
         """Return the scalar of one term, by number or itself, as a law of its own."""
         term = self.terms[term] if isinstance(term, int) else term

@@ -6,7 +6,6 @@ Levenberg–Marquardt minimizes the residual accelerations, each particle weight
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sciml.distill.expression import parameters
-from sciml.distill.torch_code import torch_function
+from sciml.distill.torch_code import keyword_function
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.training.gauss_newton import field_jacobian, trainable
@@ -244,18 +243,6 @@ class _Problem:
         target = graphs.nodes["acceleration"]
         error = mean_square(self.model(graphs).nodes["acceleration"] - target, label, self.count)
         return (error / mean_square(target, label, self.count).clamp(min=1e-300)).sqrt().cpu().numpy()
-
-
-def keyword_function(template: sympy.Expr) -> Callable[..., Tensor]:
-    """Return a formula as a differentiable function of tensors, by keyword."""
-    names = tuple(sorted(symbol.name for symbol in template.free_symbols))
-    function = torch_function(template, names)
-
-    def evaluate(**values: Tensor) -> Tensor:
-        value = function(*(values[name] for name in names))
-        return torch.as_tensor(value, dtype=values["r"].dtype, device=values["r"].device)
-
-    return evaluate
 
 
 def _heaviest(model: InteractionNetwork) -> int:

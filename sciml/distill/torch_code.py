@@ -79,6 +79,18 @@ def torch_function(expression: sympy.Expr, names: tuple[str, ...]) -> Callable[.
     )
 
 
+def keyword_function(template: sympy.Expr) -> Callable[..., Tensor]:
+    """Return a formula as a differentiable function of tensors, by keyword."""
+    names = tuple(sorted(symbol.name for symbol in template.free_symbols))
+    function = torch_function(template, names)
+
+    def evaluate(**values: Tensor) -> Tensor:
+        value = function(*(values[name] for name in names))
+        return torch.as_tensor(value, dtype=values["r"].dtype, device=values["r"].device)
+
+    return evaluate
+
+
 def _with_floats(part: sympy.Expr) -> sympy.Expr:
     """Evaluate parts without variables, such as sqrt(2): torch's functions take tensors only."""
     if part.is_Rational and abs(part.p) < 2**53 and part.q < 2**53:

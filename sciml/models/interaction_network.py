@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
 from sciml.nn.free_force import FreeForce, OwnForce, Regularizer
-from sciml.nn.interaction import FormulaScalar, PairScalar, RadialForce, Scale
+from sciml.nn.interaction import SYMBOLS, FormulaScalar, PairScalar, RadialForce, Scale
 from sciml.nn.mlp import mlp
 from sciml.symmetry import Symmetry
 
@@ -213,6 +213,27 @@ class InteractionNetwork(nn.Module):
         for name, values in (hidden or {}).items():
             twin.hidden.set(name, values)
         return twin
+
+    def with_law(
+        self, law: Any, hidden: Mapping[str, Float[Tensor, "particles"]] | None = None
+    ) -> InteractionNetwork:
+        """Return a copy in which a law stands where the network was, its constants as parameters.
+
+        Args:
+            law: a `sciml.distill.Law` of one scalar along the line of centres.
+            hidden: values of hidden properties that go with it.
+
+        Raises:
+            ValueError: a law of vectors, or one of variables that the model does not have.
+        """
+        function = law.parametric
+        ends = {f"{SYMBOLS.get(name, name)}_{end}" for name in self.properties for end in "ij"}
+        unknown = {str(s) for s in law.expression.free_symbols} - {"r", *ends, *law.constants}
+        if unknown:
+            known = ", ".join(sorted({"r", *ends}))
+            raise ValueError(f"the law depends on {', '.join(sorted(unknown))}; the model has {known}")
+        constants = {name: constant.value for name, constant in law.constants.items()}
+        return self.with_formula(function, constants, hidden)
 
     @torch.no_grad()
     def fit_statistics(self, graph: Graph) -> None:
