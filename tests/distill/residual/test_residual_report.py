@@ -61,7 +61,8 @@ def test_the_numbers_are_those_of_the_findings(found, tmp_path):
     assert second["terms"] == []
     for entry in content["rollout"]["particles"].values():
         assert entry["after"]["largest"] < 0.05 * entry["before"]["largest"]
-    assert content["particles"]["a"]["after"] < 0.01 * content["particles"]["a"]["before"]
+    # the planets' own extra pull on each other is left, for the look was at the star's
+    assert content["particles"]["a"]["after"] < 0.05 * content["particles"]["a"]["before"]
 
 
 class Tags(HTMLParser):
