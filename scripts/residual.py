@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def look_at_rest(run_dir: Path, config: DictConfig, data: DynamicsData | None = None) -> Path:
     """Look at what the law of a run directory leaves over; write a report and the extended law there."""
-    looks = [Look(**look) for look in OmegaConf.to_container(config.residual.looks, resolve=True)]  # type: ignore[union-attr,call-arg]
+    looks = [_look(look) for look in OmegaConf.to_container(config.residual.looks, resolve=True)]  # type: ignore[union-attr]
     if not looks:
         raise RunError(
             "residual.looks is empty: 'residual.looks=[{receivers: [mercury, venus], senders: [sun]}]'."
@@ -48,6 +49,14 @@ def look_at_rest(run_dir: Path, config: DictConfig, data: DynamicsData | None = 
     write_json(run_dir / "properties.json", {k: v.tolist() for k, v in found.known.properties.items()})
     show(page, page.write(run_dir))
     return run_dir
+
+
+def _look(settings: Any) -> Look:
+    try:
+        return Look(**settings)
+    except TypeError as error:
+        known = ", ".join(field.name for field in fields(Look))
+        raise RunError(f"residual.looks has {settings}: expected {known} ({error}).") from None
 
 
 def _rollouts(first: Known, known: Known, future: Trajectories, frames: int) -> dict[str, Any]:

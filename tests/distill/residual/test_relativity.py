@@ -12,6 +12,8 @@ from sciml.distill.residual import Known, Look, look_again, refitted, with_units
 from sciml.distill.residual.scale import scale
 from sciml.physics.ephemerides import load_ephemeris
 
+pytestmark = pytest.mark.slow  # some 20 s for all
+
 LOOKS = [Look(("mercury", "venus"), "sun"), Look(("moon",), "earth", (0, 0, 1))]
 
 
