@@ -103,11 +103,9 @@ class Fit:
             return np.full(count, np.inf)
         size = np.linalg.norm(J, axis=0) + 1e-300
         _, s, V = np.linalg.svd(J / size, full_matrices=False)
-        if s[-1] < 1e-7 * s[0]:
-            s = np.where(s < 1e-7 * s[0], 1e-300, s)
-        spread = np.sqrt((V**2 / np.maximum(s, 1e-150)[:, None] ** 2).sum(0)) / size
+        spread = np.linalg.norm(V / np.maximum(s, 1e-9 * max(s[0], 1.0))[:, None], axis=0)
         errors = spread * np.sqrt(r @ r / (len(r) - count))
-        return np.where(spread * size > 1e7, np.inf, errors)
+        return np.where(spread > 1e7, np.inf, errors / size)
 
     def expression(self) -> sympy.Expr:
         """Return the formula with its present constants."""
