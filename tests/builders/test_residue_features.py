@@ -1,6 +1,7 @@
 """Geometry, surface, hydrogen bonds, traces and edges on cases whose answers are known."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from sciml.builders.residue import SECONDARY, read_residues, residue_graph
 from sciml.builders.residue.contacts import closest_atoms, find_edges
 from sciml.builders.residue.geometry import beta, dihedral
 from sciml.builders.residue.secondary import assign
-from sciml.builders.residue.surface import PROBE, _by_size, _cell, _opposite, atom_surface, radii, sphere
+from sciml.builders.residue.surface import PROBE, atom_surface, radii
+from sciml.builders.residue.surface_kernel import cap, compiled, direction
+from sciml.builders.residue.surface_masks import centres, sphere
 from sciml.builders.residue.trace import assign_trace
 
 
@@ -81,15 +84,46 @@ def test_the_surface_of_one_sphere_and_of_one_within_another():
     assert len(atom_surface(np.zeros((0, 3)), np.zeros(0))) == 0
 
 
-def test_opposite_directions_lie_in_opposite_cells():
-    x, y, z = np.random.default_rng(0).normal(size=(3, 5000)).astype(np.float32)
-    assert np.array_equal(_opposite()[_cell(x, y, z)], _cell(-x, -y, -z))
+def test_a_direction_lies_in_the_cell_whose_middle_is_near():
+    vectors = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
+    middles = centres()
+    cosine = [v / np.linalg.norm(v) @ middles[direction(*v)] for v in vectors]
+    assert min(cosine) > np.cos(np.radians(5.1))
+    assert len({direction(*middle) for middle in middles.astype(np.float32)}) == len(middles)
 
 
-@given(st.lists(st.integers(0, 200_000), max_size=50))
-def test_sorting_in_one_or_two_passes(numbers):
-    values = np.array(numbers, dtype=np.int64)
-    assert np.array_equal(_by_size(values, 200_001), np.argsort(values, kind="stable"))
+def test_a_cap_is_larger_the_smaller_its_cosine():
+    numbers = [cap(np.float32(x)) for x in np.linspace(-1, 1.2, 50)]
+    assert numbers == sorted(numbers)
+    assert (numbers[0], numbers[-1]) == (0, 63)
+
+
+def test_atoms_far_apart_cost_no_memory_and_hide_nothing():
+    far = np.array([[0.0, 0, 0], [1e6, -1e6, 1e6], [3.0, 0, 0]])
+    area = atom_surface(far, np.full(3, 1.8))
+    assert area[1] == pytest.approx(4 * np.pi * 3.2**2)
+    assert area[0] == pytest.approx(area[2], rel=0.02)
+    assert area[0] < area[1]
+
+
+def test_the_order_of_atoms_is_that_of_the_surface():
+    residues = read_residues(entry("1ejg"))[0]
+    pos, radius = residues.atom_pos, radii(residues)
+    order = np.random.default_rng(1).permutation(len(pos))
+    assert np.array_equal(atom_surface(pos[order], radius[order]), atom_surface(pos, radius)[order])
+
+
+def test_without_numba_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sciml.builders.residue.surface_kernel", None)
+    with pytest.raises(ImportError, match=r"sciml\[proteins\]"):
+        atom_surface(np.zeros((1, 3)), np.ones(1))
+
+
+def test_without_a_place_for_machine_code_it_is_compiled_all_the_same(monkeypatch, tmp_path):
+    import numba.core.caching as caching
+
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    assert compiled(lambda x: x + 1)(1) == 2
 
 
 # ------------------------------------------------------------------ secondary structure

@@ -8,6 +8,7 @@ holds the two to each other. What is not quite as expected is left to gemmi, whi
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -211,10 +212,9 @@ def _gathered(model: np.ndarray, columns: dict[str, np.ndarray]) -> Int[np.ndarr
 
 
 def _expected(cif: Any, types: dict[str, str]) -> int | None:
-    places: dict[str, set[str]] = {}
-    for entity, number in cif.find("_entity_poly_seq.", ["entity_id", "num"]):
-        places.setdefault(entity, set()).add(number)
-    if not places:
+    columns = (cif.find_values(f"_entity_poly_seq.{tag}") for tag in ("entity_id", "num"))
+    length = Counter(entity for entity, _ in {*zip(*columns)})  # one residue for all alternates at a place
+    if not length:
         return None
     chains = [row[1] for row in cif.find("_struct_asym.", ["id", "entity_id"])]
-    return sum(len(places.get(entity, ())) for entity in chains if types.get(entity) == "polymer")
+    return sum(length[entity] for entity in chains if types.get(entity) == "polymer")

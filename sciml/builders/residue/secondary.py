@@ -86,9 +86,9 @@ def _candidates(
     n: Float[np.ndarray, "n 3"], o: Float[np.ndarray, "n 3"]
 ) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]:
     """Donors and acceptors whose N and O are close enough for a bond."""
-    pairs = cKDTree(np.concatenate([n, o])).query_pairs(FARTHEST, output_type="ndarray")  # i < j
-    pairs = pairs[(pairs[:, 0] < len(n)) & (pairs[:, 1] >= len(n))]
-    return pairs[:, 0], pairs[:, 1] - len(n)
+    trees = (cKDTree(at, balanced_tree=False, compact_nodes=False) for at in (n, o))  # asked but once
+    pairs = next(trees).sparse_distance_matrix(next(trees), FARTHEST, output_type="ndarray")
+    return pairs["i"], pairs["j"]
 
 
 def _best_two(
