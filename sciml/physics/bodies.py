@@ -11,7 +11,7 @@ from sciml.physics.node_terms import NodeTerms, Parameters
 
 STEP = 0.05  # of an adaptive step, see `Bodies.safe_step`
 FINER = (0.7, 0.2)  # parts of that step, tried one after the other
-MOST = 20  # times more steps than constant ones that a simulation may take
+MOST = 8  # times more steps than constant ones that a simulation may take
 
 
 class Bodies:

@@ -371,6 +371,22 @@ def test_simulate_writes_what_the_readers_read(tmp_path):
     assert "mass" not in found.properties
 
 
+def test_simulate_takes_species_and_node_terms_and_says_what_is_conserved(tmp_path):
+    from sciml.datasets import load_trajectories
+
+    options = ["times=20", "particles=4", "species=2", "given=[species]", f"output={tmp_path}/s.npz"]
+    done = command("simulate", "system=morse", "parameters={drag: 0.3}", *options)
+    assert done.returncode == 0, done.stderr
+    assert "energy: lost to drag" in done.stdout
+    assert "momentum: not conserved" in done.stdout
+    found = load_trajectories(tmp_path / "s.npz")
+    assert sorted(found.properties["species"][0]) == [0, 0, 1, 1]
+    done = command("simulate", "system=morse", "parameters={range: 0.3}", *options)
+    assert done.returncode == 1
+    assert "no parameter 'range'; it has" in done.stderr
+    assert "width" in done.stderr
+
+
 def test_multirun_goes_on_after_a_failure(gravity, tmp_path):
     small = [f"{k}={v}" for k, v in SMALL.items()]
     done = command("train", "-m", "experiment=trajectories", f"data.path={tmp_path}/no.npz,{gravity}",
