@@ -161,9 +161,9 @@ def test_training_ends_where_nothing_gets_better(ethanol, tmp_path):
 def test_energies_alone_are_enough_to_train(ethanol, tmp_path):
     frames = Frames(ethanol.train.atoms, ethanol.train.energy, [None] * 60)
     data = potential_data(frames, ethanol.test, train=40, validation=0)
-    model = network(data, SchNet)
+    model = network(data)
     model = train_potential(
-        model, *data.graphs(model.cutoff), tmp_path, epochs=20, batch_size=4, learning_rate=3e-3
+        model, *data.graphs(model.cutoff), tmp_path, epochs=150, batch_size=40, learning_rate=5e-3
     )
     seen = errors(data.train, model.predict(data.train.atoms))
     assert "force_mae" not in seen
