@@ -117,10 +117,12 @@ class PotentialTraining(SupervisedTask):
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, as a part of the largest one."""
         progress = step / self.steps
-        timers = [c for c in self.trainer.callbacks if isinstance(c, Timer)] if self._trainer else []  # type: ignore[attr-defined]
-        for timer in timers:
-            if timer._duration:
-                progress = max(progress, timer.time_elapsed("train") / timer._duration)
+        callbacks = self._trainer.callbacks if self._trainer else []  # type: ignore[attr-defined]
+        for timer in callbacks:
+            left = timer.time_remaining("train") if isinstance(timer, Timer) else None
+            if left is not None:
+                spent = timer.time_elapsed("train")
+                progress = max(progress, spent / max(spent + left, 1e-9))
         return min((step + 1) / max(min(self.steps // 10, WARM), 1), half_cosine(progress))
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:

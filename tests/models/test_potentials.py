@@ -165,6 +165,16 @@ def test_one_structure_or_many(network):
     assert (together[2].forces == 0).all()
 
 
+def test_many_structures_come_in_parts_and_in_order(monkeypatch):
+    model = potential(SchNet)
+    structures = [molecule(seed) for seed in range(5)]
+    whole = model.predict(structures)
+    monkeypatch.setattr("sciml.models.potential.AT_A_TIME", 13)  # two molecules
+    parts = model.predict(structures)
+    assert [p.energy for p in parts] == pytest.approx([w.energy for w in whole], rel=1e-13)
+    assert len({round(p.energy, 6) for p in parts}) == 5
+
+
 @every
 def test_references_are_added_in_double_precision(network):
     single, atoms = potential(network).float(), molecule()
