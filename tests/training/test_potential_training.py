@@ -150,6 +150,18 @@ def test_an_interrupted_training_resumes_to_the_same_numbers(ethanol, tmp_path):
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
+def test_what_was_learned_since_the_last_validation_counts(ethanol, tmp_path):
+    """As where time ends within an epoch: here nothing is validated before the end."""
+    model = network(ethanol)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    graphs = ethanol.graphs(model.cutoff)
+    found = train_potential(model, graphs[0][:16], graphs[1], tmp_path, epochs=2, batch_size=8, every=3)
+    state = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["state_dict"]
+    assert torch.isfinite(state["lowest"])
+    assert all(torch.equal(state[f"model.{n}"], v) for n, v in found.state_dict().items())
+    assert any(not torch.equal(before[n], v) for n, v in found.state_dict().items())
+
+
 def test_training_ends_where_nothing_gets_better(ethanol, tmp_path):
     model = network(ethanol, SchNet)
     graphs = ethanol.graphs(model.cutoff)
