@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from sciml.symmetry import Symmetry
 if TYPE_CHECKING:
     from ase import Atoms
 
-PREDICTED = 64  # structures at a time
+AT_A_TIME = 2000  # atoms, where nothing is learned
 OUTPUTS = {"energy": Spec("0e", "eV"), "forces": Spec("1o", "eV/angstrom")}
 
 
@@ -115,10 +115,9 @@ class Potential(nn.Module):
 
         structures = as_structures(atoms)
         found: list[Prediction] = []
-        for start in range(0, len(structures), PREDICTED):
-            part = structures[start : start + PREDICTED]
-            for structure in part:
-                self.check_elements(structure)
+        for structure in structures:
+            self.check_elements(structure)
+        for part in _in_parts(structures):
             found += self.predict_graph(atoms_graph(part, self.cutoff), part)
         return found[0] if isinstance(atoms, Atoms) else found
 
@@ -164,6 +163,17 @@ def _with_geometry(graph: Graph, vectors: Float[Tensor, "edges 3"], cutoff: floa
         direction=vectors / distance[:, None],
         envelope=envelope(distance, cutoff),
     )
+
+
+def _in_parts(structures: Sequence[Atoms]) -> Iterator[list[Atoms]]:
+    """Yield a few structures at a time, as many as memory holds whatever their size."""
+    part: list[Atoms] = []
+    for structure in structures:
+        if part and sum(map(len, part)) + len(structure) > AT_A_TIME:
+            yield part
+            part = []
+        part.append(structure)
+    yield part
 
 
 def _by_number(references: Mapping[str, float]) -> dict[int, float]:

@@ -42,6 +42,12 @@ class SchNet(Potential):
         self.readout = nn.Sequential(
             nn.Linear(channels, channels // 2), ShiftedSoftplus(), nn.Linear(channels // 2, 1)
         )
+        # With torch's own start, which shrinks variances at every map, the energy hardly knows of positions.
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def atomic(self, graph: Graph) -> Float[Tensor, "nodes"]:
         """Return the output of each atom."""

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from sciml.datasets.frames import Frames
 from sciml.graph import Graph
 from sciml.models.potential import Potential, Prediction
-from sciml.training.data import GraphData
+from sciml.training.data import Batches, GraphData
 from sciml.training.fit import SupervisedTask, fit, half_cosine
 
 log = logging.getLogger(__name__)
@@ -72,12 +72,8 @@ class PotentialTraining(SupervisedTask):
             )
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}: expected 0 or more and less than 1.")
-        self.weights, self.decay, self.clip, self.patience = (
-            (energy_weight, forces_weight),
-            decay,
-            clip,
-            patience,
-        )
+        self.weights, self.decay = (energy_weight, forces_weight), decay
+        self.clip, self.patience = clip, patience
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.best = copy.deepcopy(self.average)
         self.register_buffer("lowest", torch.tensor(torch.inf))
@@ -117,10 +113,12 @@ class PotentialTraining(SupervisedTask):
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, as a part of the largest one."""
         progress = step / self.steps
-        timers = [c for c in self.trainer.callbacks if isinstance(c, Timer)] if self._trainer else []  # type: ignore[attr-defined]
-        for timer in timers:
-            if timer._duration:
-                progress = max(progress, timer.time_elapsed("train") / timer._duration)
+        callbacks = self._trainer.callbacks if self._trainer else []  # type: ignore[attr-defined]
+        for timer in callbacks:
+            left = timer.time_remaining("train") if isinstance(timer, Timer) else None
+            if left is not None:
+                spent = timer.time_elapsed("train")
+                progress = max(progress, spent / max(spent + left, 1e-9))
         return min((step + 1) / max(min(self.steps // 10, WARM), 1), half_cosine(progress))
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
@@ -135,18 +133,30 @@ class PotentialTraining(SupervisedTask):
         average = get_ema_multi_avg_fn(decay)
         average(list(self.average.parameters()), list(self.model.parameters()), step)
 
-    @torch.no_grad()
     def on_validation_epoch_end(self) -> None:
         """Keep the average if it is the best so far, and end where nothing gets better."""
-        loss = self.trainer.callback_metrics["validation/loss"]
-        better = bool(loss < self.lowest)
-        if better:
-            self.lowest.copy_(loss)
-            self.best.load_state_dict(self.average.state_dict())
+        better = self._keep(self.trainer.callback_metrics["validation/loss"])
         self.waited.copy_(torch.zeros_like(self.waited) if better else self.waited + 1)
         if self.patience is not None and int(self.waited) >= self.patience:
             log.info("validation has not improved %d times in a row: training ends", self.patience)
             self.trainer.should_stop = True
+
+    @torch.no_grad()
+    def on_train_end(self) -> None:
+        """Let the last steps count too, where time ended within an epoch."""
+        batches = [batch.to(self.device) for batch in Batches(self.trainer.datamodule.validation, EVALUATED)]  # type: ignore[attr-defined]
+        losses = [self._loss(*self._errors(self.average, batch), batch) * len(batch) for batch in batches]
+        if losses:
+            self._keep(torch.stack(losses).sum() / sum(map(len, batches)))
+
+    @torch.no_grad()
+    def _keep(self, loss: Tensor) -> bool:
+        """Keep the average if this loss is the lowest so far; return whether it is."""
+        better = bool(loss < self.lowest)
+        if better:
+            self.lowest.copy_(loss)
+            self.best.load_state_dict(self.average.state_dict())
+        return better
 
     # ------------------------------------------------------------------ checkpoints
 

@@ -1,0 +1,138 @@
+"""The commands on frames: train a potential, predict for a file, and say what is wrong with bad input."""
+
+import json
+
+import ase.io
+import common
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from omegaconf import open_dict
+
+import sciml
+from sciml.datasets.frames import shipped_ethanol
+from sciml.training.run import RunError
+
+SMALL = [
+    "model.channels=12",
+    "model.layers=1",
+    "model.cutoff=3.5",
+    "data.split.train=40",
+    "data.split.validation=10",
+]
+
+
+@pytest.fixture(autouse=True)
+def _defaults():
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    yield
+    torch.set_default_dtype(dtype)
+    torch.set_num_threads(threads)
+
+
+def config(run_dir, *overrides):
+    found = common._compose("config", ["experiment=ethanol", "task.epochs=2", *SMALL, *overrides])
+    with open_dict(found):
+        found.name, found.run_dir = "test", str(run_dir)
+    return found
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    path = tmp_path_factory.mktemp("frames") / "some.extxyz"
+    ase.io.write(path, ase.io.read(shipped_ethanol(), index=":70"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(frames, tmp_path_factory):
+    from potential import potential
+
+    directory = tmp_path_factory.mktemp("run")
+    potential(config(directory, f"data.path={frames}"), directory)
+    return directory
+
+
+@pytest.mark.parametrize("model", ["painn", "schnet"])
+def test_an_experiment_trains_is_judged_and_comes_back(model, frames, tmp_path, capsys):
+    from potential import potential
+
+    potential(config(tmp_path, f"data.path={frames}", f"model={model}"), tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    for who in ("", "pairs_", "constant_"):
+        for name, unit in (("energy_mae", "meV"), ("force_mae", "meV/Å"), ("force_rmse", "meV/Å")):
+            assert np.isfinite(metrics[f"test/{who}{name}"])
+            assert metrics["units"][f"test/{who}{name}"] == unit
+    assert (metrics["train/frames"], metrics["validation/frames"], metrics["test/frames"]) == (40, 10, 20)
+    printed = capsys.readouterr().out
+    assert "Errors on 20 frames kept back" in printed
+    assert "meV/Å" in printed
+    found = sciml.load_run(tmp_path).predict(ase.io.read(frames, index="60:"))
+    truth = [a.get_forces() for a in ase.io.read(frames, index="50:")][10:]
+    assert len(found) == len(truth) == 10
+    assert found[0].forces.shape == (9, 3)
+
+
+def test_metrics_are_those_of_the_model_that_comes_back(run, frames):
+    model, kept = sciml.load_run(run), ase.io.read(frames, index="50:")
+    wrong = [p.forces - a.get_forces() for p, a in zip(model.predict(kept), kept)]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["test/force_mae"] == pytest.approx(1000 * np.mean(np.abs(wrong)), rel=1e-6)
+
+
+def test_the_unit_and_a_file_of_test_frames(frames, tmp_path, caplog):
+    from potential import load
+
+    chosen = config(tmp_path, f"data.path={frames}", f"data.test_path={frames}", "data.energy_unit=kcal/mol")
+    data = load(chosen)
+    assert len(data.test) == 70
+    first = ase.io.read(frames, index=0).get_potential_energy()
+    assert data.test.energy[0] == pytest.approx(first * 0.0433641, rel=1e-5)
+
+
+def test_predictions_for_a_file(run, frames, tmp_path, capsys):
+    import predict
+
+    target = tmp_path / "out.extxyz"
+    predict.main([f"run={run}", f"input={frames}", f"output={target}"])
+    assert capsys.readouterr().out.strip() == str(target)
+    written, model = ase.io.read(target, index=":"), sciml.load_run(run)
+    assert len(written) == 70
+    expected = model.predict(ase.io.read(frames, index=":"))
+    assert written[7].get_potential_energy() == pytest.approx(expected[7].energy, abs=1e-6)
+    np.testing.assert_allclose(written[7].get_forces(), expected[7].forces, atol=1e-6)
+
+
+def test_stresses_of_a_crystal_are_written(run, tmp_path):
+    import predict
+
+    crystal = Atoms("CO", [[0, 0, 0], [1.2, 0, 0]], cell=[4, 4.5, 5], pbc=True)
+    ase.io.write(tmp_path / "in.extxyz", crystal)
+    predict.main([f"run={run}", f"input={tmp_path}/in.extxyz", f"output={tmp_path}/out.extxyz"])
+    found = ase.io.read(tmp_path / "out.extxyz").get_stress(voigt=False)
+    np.testing.assert_allclose(found, sciml.load_run(run).predict(crystal).stress, atol=1e-7)
+
+
+def test_bad_input_for_predictions(run, tmp_path):
+    import predict
+
+    with pytest.raises(RunError, match="output missing"):
+        predict.main([f"run={run}", "input=a"])
+    with pytest.raises(RunError, match="no file"):
+        predict.main([f"run={run}", f"input={tmp_path}/a.extxyz", f"output={tmp_path}/b.extxyz"])
+    with pytest.raises(RunError, match="is no run directory"):
+        predict.main([f"run={tmp_path}", "input=a", "output=b"])
+    with pytest.raises(RunError, match="Unknown options colour"):
+        predict.main([f"run={run}", "input=a", "output=b", "colour=red"])
+    ase.io.write(tmp_path / "w.extxyz", Atoms("W"))
+    with pytest.raises(ValueError, match="Atom 0 of W is W"):
+        predict.main([f"run={run}", f"input={tmp_path}/w.extxyz", f"output={tmp_path}/b.extxyz"])
+    assert not (tmp_path / "b.extxyz").exists()
+
+
+def test_another_run_is_not_continued(run, frames):
+    from potential import potential
+
+    with pytest.raises(RunError, match="another model"):
+        potential(config(run, f"data.path={frames}", "model.layers=2"), run)

@@ -1,0 +1,301 @@
+"""Training of potentials: losses, averages, resuming, baselines, and dynamics with what was learned."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms, units
+from ase.calculators.lj import LennardJones
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.verlet import VelocityVerlet
+from ase.optimize import BFGS
+
+from sciml.builders import atoms_graph
+from sciml.datasets import Frames, potential_data, read_frames
+from sciml.datasets.frames import shipped_ethanol
+from sciml.models import ContactNetwork, PaiNN, Prediction, SchNet
+from sciml.physics import SciMLCalculator
+from sciml.training.potential import PotentialTraining, errors, train_potential
+from sciml.training.potential_baselines import PairPotential, constant
+from sciml.training.run import load_checkpoint
+
+SMALL = {"channels": 16, "layers": 2, "radial": 8, "cutoff": 4.0}
+
+
+@pytest.fixture(scope="module")
+def ethanol():
+    return potential_data(read_frames(shipped_ethanol()), train=60, validation=20)
+
+
+def network(data, kind=PaiNN, **options):
+    torch.manual_seed(0)
+    return kind(**SMALL | options, scale=data.scale, references=data.references)
+
+
+@pytest.fixture(scope="module")
+def trained(ethanol, tmp_path_factory):
+    model = network(ethanol)
+    directory = tmp_path_factory.mktemp("run")
+    options = {"epochs": 20, "batch_size": 4, "learning_rate": 3e-3, "decay": 0.9, "seed": 0}
+    return train_potential(model, *ethanol.graphs(model.cutoff), directory, **options), directory
+
+
+# ------------------------------------------------------------------ the loss
+
+
+def task(model, **options):
+    return PotentialTraining(model, 10, 1e-3, 0.0, **options)
+
+
+def test_the_loss_is_the_weighted_mean_of_squares(ethanol):
+    model = network(ethanol)
+    batch = ethanol.graphs(model.cutoff)[0][:5]
+    predicted = model(batch)
+    energy = (predicted.globals["energy"] - batch.globals["target_energy"]) / 9 / model.scale
+    forces = (predicted.nodes["forces"] - batch.nodes["target_forces"]) / model.scale
+    expected = 4.0 * energy.square().mean() + 0.5 * forces.square().mean()
+    torch.testing.assert_close(task(model, energy_weight=4.0, forces_weight=0.5).loss(batch), expected)
+
+
+def test_missing_targets_take_no_part(ethanol):
+    model = network(ethanol)
+    whole = ethanol.train.take(np.arange(4))
+    forces = [whole.forces[0], None, whole.forces[2], None]
+    energy = np.array([np.nan, whole.energy[1], whole.energy[2], whole.energy[3]])
+    from sciml.datasets.potentials import target_graph
+
+    masked = target_graph(Frames(whole.atoms, energy, forces), model.cutoff, ethanol.references)
+    full = target_graph(whole, model.cutoff, ethanol.references)
+    only = lambda graph, energy, forces: task(model, energy_weight=energy, forces_weight=forces).loss(graph)
+    torch.testing.assert_close(only(masked, 1.0, 0.0), only(full[[1, 2, 3]], 1.0, 0.0))
+    torch.testing.assert_close(only(masked, 0.0, 1.0), only(full[[0, 2]], 0.0, 1.0))
+    nothing = masked.with_nodes(None, has_forces=torch.zeros(36, dtype=torch.bool))
+    assert only(nothing, 0.0, 1.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"energy_weight": 0.0, "forces_weight": 0.0}, "not both 0"), ({"decay": 1.0}, "less than 1")],
+)
+def test_bad_options(ethanol, options, message):
+    with pytest.raises(ValueError, match=message):
+        task(network(ethanol), **options)
+
+
+# ------------------------------------------------------------------ training
+
+
+def test_training_beats_what_it_is_compared_with(ethanol, trained):
+    model, _ = trained
+    ours = errors(ethanol.test, model.predict(ethanol.test.atoms))
+    pairs = PairPotential(model.cutoff, ethanol.references).fit(ethanol.train)
+    theirs = errors(ethanol.test, pairs.predict(ethanol.test))
+    nothing = errors(ethanol.test, constant(ethanol.test, ethanol.references))
+    assert ours["force_mae"] < theirs["force_mae"] < nothing["force_mae"]
+    assert ours["energy_mae"] < nothing["energy_mae"]
+
+
+def test_the_checkpoint_holds_the_best_average_as_the_model(trained):
+    model, directory = trained
+    state = load_checkpoint(directory / "checkpoints" / "last.ckpt")["state_dict"]
+    for name, value in model.state_dict().items():
+        assert torch.equal(state[f"model.{name}"], value)
+        assert torch.equal(state[f"best.{name}"], value)
+    assert any(not torch.equal(state[f"trained.{n}"], state[f"model.{n}"]) for n in model.state_dict())
+
+
+def test_the_average_is_a_moving_average(ethanol, tmp_path):
+    """Against the sum that defines it, from the weights after each of six steps."""
+    model, seen = network(ethanol, SchNet), []
+    graphs = ethanol.graphs(model.cutoff)
+    original = PotentialTraining.on_train_batch_end
+
+    def spy(self, *arguments):
+        seen.append((self.global_step, self.model.readout[2].bias.detach().clone()))
+        original(self, *arguments)
+        seen[-1] += (self.average.readout[2].bias.clone(),)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PotentialTraining, "on_train_batch_end", spy)
+        train_potential(model, graphs[0][:12], graphs[1], tmp_path, epochs=2, batch_size=4, decay=0.2)
+    expected = network(ethanol, SchNet).readout[2].bias
+    for step, weight, average in seen:
+        decay = min(0.2, step / (step + 9))  # the average is shorter at first
+        expected = decay * expected + (1 - decay) * weight
+        torch.testing.assert_close(average, expected, atol=1e-6, rtol=1e-5)
+    assert [s[0] for s in seen] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_interrupted_training_resumes_to_the_same_numbers(ethanol, tmp_path):
+    graphs = ethanol.graphs(SMALL["cutoff"])
+
+    def run(path, *stops):
+        for stop in stops:
+            original = PotentialTraining.on_train_epoch_start
+
+            def start(self, stop=stop, original=original):
+                original(self)
+                if self.current_epoch == stop:
+                    raise KeyboardInterrupt
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(PotentialTraining, "on_train_epoch_start", start)
+                try:
+                    train_potential(network(ethanol), graphs[0][:16], graphs[1], path, epochs=4, batch_size=8)
+                except (KeyboardInterrupt, SystemExit):
+                    assert stop is not None
+        return load_checkpoint(path / "checkpoints" / "last.ckpt")["state_dict"]
+
+    whole, resumed = run(tmp_path / "a", None), run(tmp_path / "b", 2, None)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_what_was_learned_since_the_last_validation_counts(ethanol, tmp_path):
+    """As where time ends within an epoch: here nothing is validated before the end."""
+    model = network(ethanol)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    graphs = ethanol.graphs(model.cutoff)
+    found = train_potential(model, graphs[0][:16], graphs[1], tmp_path, epochs=2, batch_size=8, every=3)
+    state = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["state_dict"]
+    assert torch.isfinite(state["lowest"])
+    assert all(torch.equal(state[f"model.{n}"], v) for n, v in found.state_dict().items())
+    assert any(not torch.equal(before[n], v) for n, v in found.state_dict().items())
+
+
+def test_training_ends_where_nothing_gets_better(ethanol, tmp_path):
+    model = network(ethanol, SchNet)
+    graphs = ethanol.graphs(model.cutoff)
+    options = {"epochs": 50, "batch_size": 20, "learning_rate": 0.0, "patience": 3}
+    train_potential(model, graphs[0][:20], graphs[1], tmp_path, **options)
+    assert load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["epoch"] == 4  # the first and three more
+
+
+def test_energies_alone_are_enough_to_train(ethanol, tmp_path):
+    frames = Frames(ethanol.train.atoms, ethanol.train.energy, [None] * 60)
+    data = potential_data(frames, ethanol.test, train=40, validation=0)
+    model = network(data)
+    model = train_potential(
+        model, *data.graphs(model.cutoff), tmp_path, epochs=150, batch_size=40, learning_rate=5e-3
+    )
+    seen = errors(data.train, model.predict(data.train.atoms))
+    assert "force_mae" not in seen
+    assert seen["energy_mae"] < 0.8 * errors(data.train, constant(data.train, data.references))["energy_mae"]
+
+
+# ------------------------------------------------------------------ judgement
+
+
+def test_errors_by_hand():
+    atoms = [Atoms("H2", [[0, 0, 0], [0, 0, 1]]), Atoms("H")]
+    frames = Frames(atoms, np.array([1.0, 2.0]), [np.zeros((2, 3)), None])
+    predicted = [Prediction(1.001, np.full((2, 3), 0.002), None), Prediction(1.997, np.ones((1, 3)), None)]
+    assert errors(frames, predicted) == pytest.approx(
+        {
+            "energy_mae": 2.0,
+            "energy_rmse": np.sqrt(5.0),
+            "energy_mae_per_atom": 1.75,
+            "force_mae": 2.0,
+            "force_rmse": 2.0,
+        }
+    )
+
+
+def lennard_jones(number, seed):
+    random, frames = np.random.default_rng(seed), []
+    grid = 1.15 * np.argwhere(np.ones((2, 2, 2)))
+    for _ in range(number):
+        atoms = Atoms("Ar4Kr4", positions=grid + random.normal(scale=0.08, size=(8, 3)))
+        atoms.calc = LennardJones(rc=2.5, smooth=True)
+        frames.append((atoms, atoms.get_potential_energy(), atoms.get_forces()))
+    atoms, energy, forces = zip(*frames)
+    return Frames(list(atoms), np.array(energy), list(forces))
+
+
+def test_the_sum_over_pairs_is_right_where_pairs_are_all_there_is():
+    data = potential_data(lennard_jones(60, 0), lennard_jones(20, 1), train=60, validation=0)
+    pairs = PairPotential(3.0, data.references).fit(data.train)
+    ours = errors(data.test, pairs.predict(data.test))
+    nothing = errors(data.test, constant(data.test, data.references))
+    assert ours["force_mae"] < 0.02 * nothing["force_mae"]
+    assert ours["energy_mae"] < 0.02 * nothing["energy_mae"]
+
+
+# ------------------------------------------------------------------ use
+
+
+def start(data, temperature=300):
+    atoms = data.test.atoms[0].copy()
+    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=np.random.default_rng(0))
+    return atoms
+
+
+def test_the_calculator_is_the_model_and_its_kept_list_changes_nothing(ethanol, trained):
+    model, _ = trained
+    atoms, double = start(ethanol), model.double()
+    atoms.calc = SciMLCalculator(double, skin=0.5)
+    dynamics = VelocityVerlet(atoms, 0.5 * units.fs)
+    for _ in range(5):
+        dynamics.run(4)
+        fresh = double.predict(atoms.copy())
+        assert atoms.get_potential_energy() == pytest.approx(fresh.energy, abs=1e-9)
+        np.testing.assert_allclose(atoms.get_forces(), fresh.forces, atol=1e-9)
+    assert atoms.calc.neighbours.built < 10
+
+
+def test_dynamics_keep_the_energy_and_the_error_goes_with_the_square_of_the_step(ethanol, trained):
+    model, _ = trained
+    swing = {}
+    for step, number in ((0.5, 200), (0.25, 400)):
+        atoms = start(ethanol)
+        atoms.calc = SciMLCalculator(model)
+        energies = [atoms.get_total_energy()]
+        dynamics = VelocityVerlet(atoms, step * units.fs)
+        dynamics.attach(lambda a=atoms, e=energies: e.append(a.get_total_energy()), interval=number // 40)
+        dynamics.run(number)
+        swing[step] = np.ptp(energies)
+        drift = np.polyfit(np.linspace(0, 1, len(energies)), energies, 1)[0]
+        assert abs(drift) < 1e-3 * len(atoms)
+    assert swing[0.5] / swing[0.25] > 2.5  # Verlet is of second order; forces of another energy would not be
+
+
+def test_forces_of_another_energy_are_seen_in_the_dynamics(ethanol, trained):
+    atoms = start(ethanol)
+    atoms.calc = SciMLCalculator(trained[0])
+    right = atoms.calc.calculate
+
+    def wrong(*arguments, **options):
+        right(*arguments, **options)
+        atoms.calc.results["forces"] = 1.1 * atoms.calc.results["forces"]
+
+    atoms.calc.calculate = wrong
+    before = atoms.get_total_energy()
+    VelocityVerlet(atoms, 0.5 * units.fs).run(20)
+    assert abs(atoms.get_total_energy() - before) > 1e-3
+
+
+def test_relaxation_finds_a_minimum_of_the_energy(ethanol, trained):
+    atoms = ethanol.test.atoms[3].copy()
+    atoms.calc = SciMLCalculator(trained[0])
+    before = atoms.get_potential_energy()
+    assert BFGS(atoms, logfile=None).run(fmax=0.02, steps=200)
+    assert atoms.get_potential_energy() < before
+
+
+def test_stress_reaches_ase(ethanol, trained):
+    model = trained[0]
+    atoms = ethanol.test.atoms[0].copy()
+    atoms.set_cell([6.0, 6.5, 7.0])
+    atoms.pbc = True
+    atoms.calc = SciMLCalculator(model)
+    expected = model.double().predict(atoms.copy()).stress
+    np.testing.assert_allclose(atoms.get_stress(voigt=False), expected, atol=1e-10)
+
+
+def test_the_calculator_refuses_what_it_cannot_do(ethanol, trained):
+    with pytest.raises(TypeError, match="a calculator needs a Potential"):
+        SciMLCalculator(ContactNetwork(3))
+    atoms = Atoms("FH", [[0, 0, 0], [0, 0, 1]])
+    atoms.calc = SciMLCalculator(trained[0])
+    with pytest.raises(ValueError, match="Atom 0 of HF is F"):
+        atoms.get_potential_energy()
+    assert atoms_graph(atoms, 4.0).num_edges == 2
