@@ -130,7 +130,8 @@ def judge(
             found[who][name] = measure(guess[known, i], true[known, i])
             if who == "test" and data.kind == "regression":
                 inside = np.abs(guess[known, i] - true[known, i]) <= half[i]
-                found[who][name] |= {"coverage": float(inside.mean()), "half_width": float(half[i])}
+                share = float(inside.mean()) if np.isfinite(half[i]) else np.nan  # all is no interval
+                found[who][name] |= {"coverage": share, "half_width": float(half[i])}
     write_predictions(run_dir / "predictions.csv", data, guesses["test"], half)
     return found
 
@@ -147,7 +148,8 @@ def flat(
                 metrics[key] = value
                 units[key] = unit if metric in (*IN_UNIT, "half_width") else ""
     if data.kind == "regression":
-        metrics["test/coverage"] = float(np.mean([v["coverage"] for v in found["test"].values()]))
+        shares = [v["coverage"] for v in found["test"].values()]
+        metrics["test/coverage"] = float(np.nanmean(shares)) if np.isfinite(shares).any() else np.nan
         units["test/coverage"] = ""
     return metrics, units
 
@@ -184,9 +186,11 @@ def show(found: dict, data: PropertyData, metrics: dict[str, Any], unit: str) ->
             table.add_row(name, label, *("–" if np.isnan(c) else f"{c:.3f}" for c in cells))
     Console().print(table)
     if data.kind == "regression":
-        coverage = metrics["test/coverage"]
-        wide = ", ".join(f"{name} ±{v['half_width']:.3g}" for name, v in found["test"].items())
-        print(f"intervals ({wide}) hold {coverage:.0%} of the test values")
+        for name, values in found["test"].items():
+            if np.isfinite(values["half_width"]):
+                print(f"{name} ±{values['half_width']:.3g} holds {values['coverage']:.0%} of the test values")
+            else:
+                print(f"{name}: no interval, {len(data.validation)} molecules for validation are too few")
     if data.table.left_out:
         print(f"{len(data.table.left_out)} rows left out; reasons in left_out.json")
     print(f"{metrics['parameters']} parameters, {metrics['seconds/train']:.0f} s of training")
