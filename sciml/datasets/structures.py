@@ -159,6 +159,7 @@ Built = tuple[dict[str, Graph], dict[str, str]]
 
 def _build(files: Sequence[Path], names: Sequence[str], options: Mapping[str, Any]) -> Built:
     found = residue_graphs(files, **options)
+    log.info("%s", found)
     name_of = {str(file): name for file, name in zip(files, names)}
     graphs = {name_of[path]: graph for path, graph in zip(found.paths, found.graphs)}
     return graphs, {name_of[failure.path]: failure.reason for failure in found.failures}
