@@ -109,3 +109,17 @@ def test_contacts_notebook_finds_a_charge(tmp_path, monkeypatch):
     assert max(value for what, value in rho.items() if "charge" in what) > 0.8
     assert max(value for what, value in rho.items() if "hidden" in what and "hydropathy" in what) > 0.8
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 2
+
+
+@pytest.mark.slow
+def test_solubility_notebook_comes_near_the_error_of_measurement(tmp_path, monkeypatch):
+    """Values are a formula and an error of 0.3: the network is better than any baseline, and not much above it."""
+    outputs, text = executed("solubility", tmp_path, monkeypatch)
+    rows = re.findall(r"^(network|mean|ridge|forest) +([\d.]+)", text, re.M)
+    rmse = {name: float(value) for name, value in rows}
+    assert len(rmse) == 4
+    assert rmse["network"] < 0.45
+    assert rmse["network"] < rmse["forest"] < rmse["mean"]
+    assert "unclosed ring" in text
+    assert "no molecule with Si" in text
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
