@@ -15,7 +15,7 @@ from rich.table import Table
 
 from sciml.builders.molecule import read_sdf
 from sciml.datasets import MoleculeTable, freesolv, read_molecule_table, split_molecules
-from sciml.datasets.molecule_table import find_smiles_column
+from sciml.datasets.molecule_table import find_smiles_column, with_test
 from sciml.datasets.tables import read_table
 from sciml.models import PropertyPredictor
 from sciml.training.agreement import affinity_metrics, label_metrics
@@ -76,20 +76,24 @@ def load(config: DictConfig) -> PropertyData:
     }
     if data.path is not None:
         table = read_molecule_table(data.path, **options)
+        if data.test_path is not None:
+            options |= {"target_columns": list(table.targets), "split_column": None}
+            table = with_test(table, read_molecule_table(data.test_path, **options))
     elif data.source in NAMED:
         table = NAMED[data.source]()
     else:
         raise RunError(
             "data.path is missing: data.path=FILE, a table with columns of SMILES and of numbers, or .sdf."
         )
-    split = split_molecules(table, seed=config.seed, **data.split)
+    division = dict(data.split) | ({"by": "column"} if data.test_path is not None else {})
+    split = split_molecules(table, seed=config.seed, **division)
     if len(split.shared):
         rows = ", ".join(str(table.rows[i]) for i in split.shared[:5])
         log.warning(
             "%d molecules of the test are in training or validation too (rows %s%s); errors are too small",
             *(len(split.shared), rows, ", ..." if len(split.shared) > 5 else ""),
         )
-    log.info("%r, divided by %s", table, data.split.by)
+    log.info("%r, divided by %s", table, "file" if data.test_path is not None else data.split.by)
     return property_data(table, split, kind=data.kind, descriptors=data.descriptors)
 
 

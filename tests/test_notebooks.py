@@ -113,7 +113,7 @@ def test_contacts_notebook_finds_a_charge(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_solubility_notebook_comes_near_the_error_of_measurement(tmp_path, monkeypatch):
-    """Values are a formula and an error of 0.3: the network is better than any baseline, and not much above it."""
+    """Values are a formula and an error of 0.3: the network comes near it, and beats the forest."""
     outputs, text = executed("solubility", tmp_path, monkeypatch)
     rows = re.findall(r"^(network|mean|ridge|forest) +([\d.]+)", text, re.M)
     rmse = {name: float(value) for name, value in rows}
