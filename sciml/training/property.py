@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from sciml.training.data import Batches, GraphData
 from sciml.training.fit import SupervisedTask, fit
 from sciml.training.run import AtomicCheckpoints, load_checkpoint
 
+log = logging.getLogger(__name__)
 EVALUATED = 256  # molecules at a time, where nothing is learned
 Kind = Literal["regression", "classification"]
 
@@ -73,6 +75,8 @@ def property_data(
     kind = _kind(table, kind)
     for name, column in zip(table.targets, table.values[split.train].T):
         known = column[np.isfinite(column)]
+        if kind == "regression" and np.isin(known, (0, 1)).all():
+            log.warning("%r has labels 0 and 1, and is learned as a number beside others", name)
         if not len(known) or np.ptp(known) == 0:
             what = f"only the value {known[0]:g}" if len(known) else "no value"
             raise ValueError(f"{table!r}: {name!r} has {what} in training; there is nothing to learn.")

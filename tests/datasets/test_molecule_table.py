@@ -7,7 +7,8 @@ import pytest
 from rdkit import Chem
 
 from sciml.builders.molecule import MoleculeError
-from sciml.datasets import freesolv, read_molecule_table
+from sciml.datasets import freesolv, read_molecule_table, split_molecules
+from sciml.datasets.molecule_table import with_test
 
 
 def table(tmp_path, *rows, header="name,SMILES,logS", file="mine.csv"):
@@ -123,6 +124,21 @@ def test_files_of_structures_with_tags(tmp_path):
     assert found.values.tolist() == [[1.5], [-3.0]]
     assert [m.GetNumAtoms() for m in found.mols] == [3, 6]  # drawn hydrogens are counted, not nodes
     assert [(f.row, f.reason) for f in found.left_out] == [(2, "no value of logS")]
+
+
+def test_a_column_or_a_second_file_divides(tmp_path):
+    rows = ["a,C,1,train", "b,CC,2.5,train", "c,CCC,4,valid", "d,CCCC,7,test"]
+    one = read_molecule_table(table(tmp_path, *rows, header="name,smiles,y,part"), split_column="part")
+    assert (one.targets, one.split) == (("y",), ("train", "train", "valid", "test"))
+    other = read_molecule_table(table(tmp_path, "e,CC,9", "f,O,1", header="n,smiles,y", file="b.csv"))
+    both = with_test(one, other)
+    split = split_molecules(both, "column")
+    assert (split.validation.tolist(), split.test.tolist()) == ([2], [3, 4, 5])
+    assert split.shared.tolist() == [4]  # CC is in both files
+    assert "mine.csv and" in both.source
+    strange = read_molecule_table(table(tmp_path, "e,CC,9", "f,O,1", header="n,smiles,z", file="c.csv"))
+    with pytest.raises(ValueError, match=r"has targets y, .*c\.csv has z; a test needs the same"):
+        with_test(one, strange)
 
 
 def test_freesolv_says_how_to_get_it(monkeypatch):

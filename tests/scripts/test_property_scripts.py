@@ -151,6 +151,15 @@ def test_freesolv_composes(tmp_path):
     assert len(load(chosen).table) == 642
 
 
+def test_a_second_file_is_the_test(mine, tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text("smiles,size,more\nCCO,3,1\nCCCCCCCCCCCC,12,2\n")
+    asked = ["data.target_columns=size", f"data.test_path={other}", "data.split.by=random"]
+    metrics = run(mine, tmp_path / "run", *asked)
+    assert metrics["test/molecules"] == 2
+    assert metrics["test/shared_with_training"] == 1  # CCO is OCC in the first file
+
+
 def test_molecules_need_a_path(tmp_path):
     from property import load
 
