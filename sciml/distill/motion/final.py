@@ -18,7 +18,7 @@ from sciml.distill.motion.verdict import CLOSE
 log = logging.getLogger(__name__)
 
 WEAK = 4.0  # standard errors from zero within which leaving a force out is tried
-MOST = 4  # laws that are compared by paths
+MOST = 6  # laws that are compared by paths
 WITHIN = 25.0  # nats by which rows may prefer another law
 
 
@@ -67,9 +67,9 @@ def decide(models: Sequence[Model], observed: Observed) -> Final | None:
     if not fits:
         return None
     best = min(fits, key=lambda f: f[0])
+    least = _evidence(best[1])  # before it is simplified, as the others are not
     best = _simplified(best, observed)
     rivals: list[str] = []
-    least = _evidence(best[1])
     for _, fit in sorted(fits, key=lambda f: f[0]):
         words = _differences(fit.model, best[1].model)
         if _evidence(fit) < least + CLOSE and words and words not in rivals:

@@ -26,6 +26,9 @@ POINTS = 48  # of a table
 PLAUSIBLE = 0.1  # loss up to which the simplest formulas are tried, whatever their length
 FORMULAS = 10  # candidates of a force that are refitted to its splines
 FITTED = 3  # candidates of a force that are fitted to the data
+PROBES = 4  # general forms that are fitted to the paths
+ROUNDS = 6  # of simplification of a formula
+SPLINES_ARE = 3.0  # times their residual that a formula may be away from splines
 LABELS = "abdfghknpqsuz"  # of constants
 SPLINE_ERROR = 3e-5  # relative, at best
 NOISELESS = 1e8  # mean square of what is to be explained over the noise's: there is none to speak of
@@ -200,7 +203,7 @@ class Formulas:
             options = [self._alike(e, own, table, label) for e in formulas]
             candidates.append(options)
             if self.coarse and table.channel.block == "pair":
-                rivals = self._likeliest(probes(front, table), table)
+                rivals = self._likeliest(probes(front, table), table, most=PROBES)
                 self.probes = [self._alike(e, own, table, label) for e in rivals]
                 self.probed = len(candidates) - 1
         return self._fit_all(found, candidates, fronts)
@@ -238,23 +241,26 @@ class Formulas:
             )
         return parts
 
-    def _likeliest(self, front: Front, table: Table) -> list[sympy.Expr]:
+    def _likeliest(self, front: Front, table: Table, most: int = FITTED) -> list[sympy.Expr]:
         """Return the formulas that the splines' own normal equations prefer, all constants refitted."""
         ranked = []
         for formula in likeliest(front):
             fitted, loss = table.refitted(formula, self.fitter.bank.blocks[table.channel.block].splines)
-            floor = self.floor
+            floor = (
+                self.floor if self.coarse else max(self.floor, SPLINES_ARE * self.spline_loss)
+            )  # their bias is of that size
             left = max(self.spline_loss + loss / max(self.fitter.rows, 1), floor)
             template, values = parameters(fitted)
             nodes = np.log(10.0) * complexity(template) + len(values) * np.log(max(self.rows, 2.0)) / 2
             ranked.append((self.rows / 2 * np.log(left) + nodes, fitted))
         ranked.sort(key=lambda r: r[0])
-        return list(dict.fromkeys(formula for _, formula in ranked))[:FITTED]
+        return list(dict.fromkeys(formula for _, formula in ranked))[:most]
 
     def _search(self, table: Table, name: str) -> Front:
         keep = np.isfinite(table.value) & (table.error < 3 * np.abs(table.value).max())
         bias = min(max(np.sqrt(self.spline_loss / max(self.energy, 1e-300)), SPLINE_ERROR), 1e-2)
-        error = np.hypot(table.error, bias * np.abs(table.value))[keep]
+        typical = float(np.median(np.abs(table.value)))  # where a force crosses zero, it is not known better
+        error = np.sqrt(table.error**2 + bias**2 * (table.value**2 + typical**2))[keep]
         error = np.maximum(error, 1e-12 * np.abs(table.value).max())
         weights = 1 / error**2
         y = table.value[keep]
@@ -262,10 +268,16 @@ class Formulas:
         if self.on_front is not None:
             report = self.on_front
             tell = lambda front: report(table.channel.block, front)
-        return search(
-            table.argument[keep][:, None], y, names=[name], weights=weights, backend=self.backend,
-            seconds=self.seconds, seed=self.seed, noise=float(1 / np.mean(weights * y**2)), on_front=tell,
-        )  # fmt: skip
+        front = Front((), rows=len(y))
+        for patience in (1, 4):  # a busy machine may not come to a single formula in its time
+            front = search(
+                table.argument[keep][:, None], y, names=[name], weights=weights, backend=self.backend,
+                seconds=patience * self.seconds, seed=self.seed, noise=float(1 / np.mean(weights * y**2)),
+                on_front=tell,
+            )  # fmt: skip
+            if any(c.expression.free_symbols for c in front):
+                break
+        return front
 
     def _fit_all(self, found: Fitted, candidates: list[list[list[Part]]], fronts: dict[str, Front]) -> Chosen:
         """Choose each force's formula with the others as they are, forces of many candidates last."""
@@ -314,10 +326,16 @@ class Formulas:
 
     def _snapped(self, best: tuple[float, Fit]) -> tuple[float, Fit]:
         """Make exponents and numbers simple where that is shorter."""
-        for k, own in enumerate(best[1].model.parts):
-            for simpler in simpler_forms(own):
-                parts = best[1].model.parts
-                best = self._shorter(best, (*parts[:k], simpler, *parts[k + 1 :]))
+        for k in range(len(best[1].model.parts)):
+            for _ in range(ROUNDS):
+                before = best
+                for simpler in simpler_forms(best[1].model.parts[k]):
+                    parts = best[1].model.parts
+                    best = self._shorter(best, (*parts[:k], simpler, *parts[k + 1 :]))
+                    if best is not before:
+                        break
+                if best is before:
+                    break
         return best
 
     def _pruned(self, best: tuple[float, Fit]) -> tuple[float, Fit]:

@@ -154,6 +154,7 @@ class Fitter:
         w = self._tied(w) if hidden.sender == "free" else np.ones(particles)
         if hidden.same:
             u = w = np.sign(w) * np.sqrt(np.abs(u * w))
+            u = w = w if w.any() else np.ones(particles)
         best = self._linear(channels, u, w)
         damping = 1e-3
         for _ in range(STEPS):
@@ -186,7 +187,7 @@ class Fitter:
                 w = w + step[:groups][self.group]
         scale_u = np.abs(u).max() if hidden.receiver == "free" else 1.0
         scale_w = np.abs(w).max() if hidden.sender == "free" else 1.0
-        return u / scale_u, w / scale_w
+        return u / (scale_u or 1.0), w / (scale_w or 1.0)
 
     def _linear(self, channels: tuple[Channel, ...], u: np.ndarray, w: np.ndarray) -> Fitted:
         """Solve for the splines with all strengths held."""
@@ -206,7 +207,7 @@ class Fitter:
         free = self._free(channels)
         return Fitted(
             channels, tuple(np.split(solution, sizes)) if channels else (), u, w, n + free,
-            max(float(left), 0.0) / max(self.rows, 1.0),
+            max(float(np.nan_to_num(left, nan=np.inf)), 0.0) / max(self.rows, 1.0),
             max(float(outside), 0.0) / max(float(self.bank.rows[1].sum()), 1.0), inverse,
         )  # fmt: skip
 
@@ -237,6 +238,8 @@ class Fitter:
         slope = product[..., -1].sum((0, 1)) - np.einsum("sipc,sic->p", product[..., :-1], theta)
         scale = np.diag(normal).copy()
         scale[scale <= 0] = 1.0
+        if not np.isfinite(normal).all() or not np.isfinite(slope).all():
+            return np.zeros(moves.shape[-1])
         return np.linalg.lstsq(normal + damping * np.diag(scale), slope, rcond=1e-12)[0][: moves.shape[-1]]
 
     def _moves(
