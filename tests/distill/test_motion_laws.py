@@ -163,6 +163,7 @@ def test_noise_and_chance_have_no_law(what):
     assert "noise" in found.law.reason
 
 
+@pytest.mark.slow
 def test_a_hidden_drive_is_no_law():
     (x, v, a), t = simulate(lambda x, v: repulsion(x, v), 3, 2, seed=3, times=200)
     drive = 3 * np.cos(4 * t[:, :, None, None] + np.arange(3)[:, None] + np.arange(2))

@@ -276,6 +276,8 @@ def _product(strength: Float[np.ndarray, "n n"], weight: Float[np.ndarray, "n n"
         if left < least:
             best, least = (a, b), left
     a, b = (x / max(np.abs(x).max(), 1e-300) for x in best)
+    if not np.isfinite([a, b]).all() or not a.any() or not b.any():
+        return np.ones(len(a)), np.ones(len(b))
     return a * np.sign(a[np.argmax(np.abs(a))]), b * np.sign(b[np.argmax(np.abs(b))])
 
 

@@ -219,7 +219,7 @@ def rows_beside_law(found: Discovery, most: int = 2000) -> tuple[np.ndarray, np.
 def force_curves(found: Discovery) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
     """Return label, argument, its values in the range of the data, and the scalar, of each varying force."""
     from sciml.distill.expression import evaluate
-    from sciml.distill.motion.formulas import tables
+    from sciml.distill.motion.tables import tables
 
     bank_tables = tables(found.structures.best, found.bank)
     curves = []
