@@ -31,7 +31,9 @@ def main(arguments: list[str]) -> None:
     run, source, target = (Path(str(options.pop(name))) for name in NEEDED)
     kind = load_config(run).get("task", {}).get("kind", "dynamics")
     if kind not in ROADS:
-        raise RunError(f"{run} was trained for {kind}, which predicts no files; {', '.join(ROADS)} do.")
+        raise RunError(
+            f"{run} was trained for {kind}, which predicts no files; runs of kind {', '.join(ROADS)} do."
+        )
     ROADS[kind](run, source, target, options)
     print(target, flush=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from sciml.builders import atoms_graph
 from sciml.datasets.frames import Frames
 from sciml.graph import Graph, Spec
 
+log = logging.getLogger(__name__)
 PARTS = ("train", "validation", "test")
 SPLITS = ("time", "random", "file")
 
@@ -72,6 +74,8 @@ def potential_data(
     first = frames.take(parts[0])
     second = frames.take(parts[1]) if len(parts[1]) else None
     kept = test if test is not None else _not_empty(frames, parts[2])
+    if test is not None and len(parts[2]):
+        log.warning("%d of %d frames are in no part (data.split.train=...)", len(parts[2]), len(frames))
     references = fit_references(first)
     for name, part in (("validation", second), ("test", kept)):
         if part is not None:

@@ -87,6 +87,7 @@ def test_the_unit_and_a_file_of_test_frames(frames, tmp_path, caplog):
     chosen = config(tmp_path, f"data.path={frames}", f"data.test_path={frames}", "data.energy_unit=kcal/mol")
     data = load(chosen)
     assert len(data.test) == 70
+    assert "20 of 70 frames are in no part" in caplog.text
     first = ase.io.read(frames, index=0).get_potential_energy()
     assert data.test.energy[0] == pytest.approx(first * 0.0433641, rel=1e-5)
 
