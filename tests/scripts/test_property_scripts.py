@@ -151,6 +151,11 @@ def test_freesolv_composes(tmp_path):
     assert len(load(chosen).table) == 642
 
 
+def test_strict_fails_at_the_first_row_that_cannot_be_read(mine, tmp_path):
+    with pytest.raises(ValueError, match=r"row 98: 'C\('.*strict=false"):
+        run(mine, tmp_path / "run", "data.target_columns=size", "data.strict=true")
+
+
 def test_a_second_file_is_the_test(mine, tmp_path):
     other = tmp_path / "other.csv"
     other.write_text("smiles,size,more\nCCO,3,1\nCCCCCCCCCCCC,12,2\n")
