@@ -246,7 +246,6 @@ def discovered(gravity, tmp_path_factory):
         f"data.path={gravity}",
         f"run_dir={run_dir}",
         "model.output=log",
-        "task.road=network",
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(run_dir)
@@ -296,8 +295,7 @@ def test_the_model_of_a_run_loads_and_predicts(discovered, gravity):
 
 def test_interrupted_training_and_search_keep_what_they_had_and_go_on(gravity, tmp_path):
     run_dir = tmp_path / "run"
-    arguments = ["experiment=trajectories", f"data.path={gravity}", f"run_dir={run_dir}", "model.output=log",
-                 "task.road=network"]  # fmt: skip
+    arguments = ["experiment=trajectories", f"data.path={gravity}", f"run_dir={run_dir}", "model.output=log"]
     script = [sys.executable, str(ROOT / "scripts/discover.py"), *arguments, "task.stages.adam.epochs=400"]
     process = subprocess.Popen(
         script,
