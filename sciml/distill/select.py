@@ -23,6 +23,7 @@ EQUAL = 1.2  # errors within this factor are alike
 NEAR = 0.06  # an exponent this close to a simple fraction may be it
 BENT = 1e-3  # an exponent this close to a simple fraction is it, whatever the error gains
 TRIAL_FRAMES = 200  # to which every candidate is fitted; the chosen one is fitted to all
+APPROXIMATE = 1e-3  # a formula that leaves more than this, and more than noise, may only approximate the law
 LEARNED = 0.3  # a model whose held-out error is above this has not learned the motion
 
 
@@ -66,7 +67,8 @@ def select(
         model: the trained network.
         graphs, held_out: frames to fit, and later ones to judge by.
         network_error: the network's own held-out error relative to the accelerations.
-        noise: relative error of the accelerations themselves, where known.
+        noise: relative error of the accelerations themselves, where known, else zero. A formula that leaves
+            more than three times as much (and than a thousandth) is "ambiguous" at best.
         most: number of formulas to fit.
 
     Raises:
@@ -208,6 +210,11 @@ def _verdict(best: Refit, tried: Sequence[Refit], network_error: float, noise: f
         return "none", f"{why}: {stated}."
     if error > max(2.0 * network_error, 2.0 * noise):
         return "none", f"The best formula leaves more unexplained than the network does: {stated}."
+    if error > max(3.0 * noise, APPROXIMATE):
+        return "ambiguous", (
+            "This formula is the best that was found, and may only approximate the law, since it leaves more "
+            f"than noise: {stated}. Give the search more time, or look at where it is wrong in the report."
+        )
     rivals = [
         other
         for other in tried

@@ -20,6 +20,7 @@ from sciml.builders import particle_graph
 from sciml.datasets.trajectories import Trajectories
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.physics.differentiate import white_noise
 from sciml.physics.momentum import MomentumClosure, momentum_closure
 from sciml.training.data import GraphData
 from sciml.training.run import AtomicCheckpoints, load_checkpoint, quiet_lightning
@@ -38,7 +39,7 @@ class DynamicsData:
         fit: frames of the training part spread evenly, for the refit of laws.
         held_out: frames of the part that nothing was fitted to.
         past, future: the two parts.
-        noise: relative error of the accelerations (median over particles), zero if unknown.
+        noise: relative error of the accelerations (median over particles): as stated, else their white noise.
         closure: masses from momentum conservation, None where masses are given.
     """
 
@@ -112,20 +113,25 @@ def dynamics_data(
     def build(part: Trajectories, chosen: np.ndarray) -> Graph:
         return frames_to_graph(part, chosen, edges=edges, cutoff=cutoff, k=k)
 
-    noise = 0.0
-    if past.acceleration_error is not None and past.acceleration is not None:
-        size = np.sqrt((past.acceleration**2).sum(-1).mean(1))
-        dim = past.shape[3]
-        noise = float(np.median(past.acceleration_error * np.sqrt(dim) / np.maximum(size, 1e-300)))
     return DynamicsData(
         train=build(past, drawn),
         fit=build(past, _spread_over(total, fit_frames)),
         held_out=build(future, _spread_over(future.shape[0] * future.shape[1], held_out_frames)),
         past=past,
         future=future,
-        noise=noise,
+        noise=_relative_noise(past),
         closure=closure,
     )
+
+
+def _relative_noise(trajectories: Trajectories) -> float:
+    """Return the error of the accelerations, as stated, else their white noise, relative to their size."""
+    acceleration, error = trajectories.acceleration, trajectories.acceleration_error
+    assert acceleration is not None
+    if error is None:
+        error = white_noise(acceleration)
+    size = np.sqrt((acceleration**2).sum(-1).mean(1))
+    return float(np.median(error * np.sqrt(trajectories.shape[3]) / np.maximum(size, 1e-300)))
 
 
 def _closure(trajectories: Trajectories) -> MomentumClosure:

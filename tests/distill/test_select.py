@@ -67,6 +67,15 @@ def test_a_wrong_law_is_no_law(gravity):
     assert "more unexplained" in choice.reason or "No formula" in choice.reason
 
 
+def test_what_leaves_more_than_noise_is_no_certain_law(gravity):
+    """Gravity that weakens near by: less wrong than the network, but more than the data allow."""
+    near = -0.5 * m_i * m_j * sympy.tanh(5 * r) / r**2
+    choice = choose(gravity, near, network_error=0.2)
+    assert choice.verdict == "ambiguous"
+    assert "more than noise" in choice.reason
+    assert choose(gravity, near, network_error=0.2, noise=0.2).verdict == "law"  # so much may be noise
+
+
 def test_data_that_are_all_noise_have_no_law(gravity):
     choice = choose(gravity, sympy.Float(1e-9) * m_i * m_j, network_error=0.9, noise=1.2)
     assert choice.verdict == "none"

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sciml.physics.differentiate import local_polynomial, unwrap
+from sciml.physics.differentiate import local_polynomial, unwrap, white_noise
 
 
 def kepler(time, eccentricity=0.3):
@@ -116,3 +116,15 @@ def test_the_fewest_times_give_something(times, with_velocity):
         position[:, some], time[None, some], velocity[:, some] if with_velocity else None
     )
     np.testing.assert_allclose(found.acceleration, acceleration[:, some][:, found.keep], rtol=1e-2)
+
+
+def test_white_noise_is_told_from_motion():
+    time = np.arange(400) * 0.05
+    smooth = np.stack([np.cos(time), np.sin(2 * time)], axis=-1)[None, :, None]  # 1 simulation, 1 particle
+    rng = np.random.default_rng(0)
+    assert white_noise(smooth) == 0  # differences of smooth motion fall with their order
+    noisy = np.concatenate([smooth + 1e-3 * rng.normal(size=smooth.shape), smooth], axis=2)
+    found = white_noise(noisy)
+    assert found[0] == pytest.approx(1e-3, rel=0.1)
+    assert found[1] == 0
+    assert white_noise(noisy[:, :10]).tolist() == [0, 0]  # too few to tell
