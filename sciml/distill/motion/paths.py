@@ -93,7 +93,8 @@ def fit_paths(model: Model, observed: Observed) -> PathFit:
             break
         dv, dz, covariance = moved
         trial = _residual(model, values + dv, z + dz.reshape(z.shape), windows, steps)
-        square = float((trial**2).sum())
+        with np.errstate(over="ignore"):  # a path that runs away is refused
+            square = float((trial**2).sum())
         if np.isfinite(square) and square < total:
             values, z = values + dv, z + dz.reshape(z.shape)
             errors = np.sqrt(np.maximum(np.diag(covariance), 1e-300))

@@ -275,10 +275,14 @@ class Fitter:
 
 
 def _solve(normal: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Solve normal equations, scaled, with a trace of ridge for what the data do not fix."""
+    """Solve normal equations, scaled, with a trace of ridge for what the data do not fix.
+
+    A column that is nothing everywhere gets the coefficient zero.
+    """
     if not len(right):
         return right, np.zeros((0, 0))
-    scale = 1 / np.sqrt(np.maximum(np.diag(normal), 1e-300))
+    size = np.diag(normal)
+    scale = np.where(size > 1e-300, 1 / np.sqrt(np.maximum(size, 1e-300)), 0.0)
     scaled = normal * scale[:, None] * scale + RIDGE * np.eye(len(right))
     inverse = np.linalg.inv(scaled) * scale[:, None] * scale
     return inverse @ right, inverse
