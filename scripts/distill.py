@@ -56,6 +56,11 @@ def distill_run(run_dir: Path, settings: DictConfig, seed: int, data: DynamicsDa
     )
     found.law.save(run_dir / "law.json")
     Console().print(summary(page, page.write(run_dir)))
+    if found.law.verdict != "law" and config.data.get("path"):
+        print(
+            "Perhaps there are several forces, as drag or a field, or kinds of particles: "
+            f"python scripts/discover.py experiment=motion data.path={config.data.path}"
+        )
     if found.law.verdict == "none":
         print(run_dir, flush=True)
         fail(found.law.reason, status=NO_LAW)

@@ -137,7 +137,8 @@ def test_predictions_that_cannot_be(tmp_path):
         predict.main(needed)
     (tmp_path / "config.yaml").write_text("task: {kind: residues}\n")
     with pytest.raises(
-        RunError, match="was trained for residues, which predicts no files; runs of kind property do"
+        RunError,
+        match="was trained for residues, which predicts no files; runs of kind potential, property do",
     ):
         predict.main(needed)
 
