@@ -27,9 +27,10 @@ install: $(STAMP)  ## create .venv and install all that requirements.lock names
 discover: $(STAMP)  ## find the law of gravity and the planets' masses in JPL's ephemerides
 	@$(BIN)/python scripts/discover.py experiment=orbits $(ARGS)
 
-# Coverage is asked of the whole suite only, not of a part of it.
+# Two processes of one thread each. Coverage is asked of the whole suite only, not of a part of it.
+test test-slow: export OMP_NUM_THREADS := 1
 test: $(STAMP)  ## run the tests; at least 90 % of sciml/ must be covered
-	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov=sciml --cov-report=term:skip-covered --cov-fail-under=90)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --cov=sciml --cov-report=term:skip-covered --cov-fail-under=90)
 
 test-slow: $(STAMP)  ## run the tests that take more than 10 seconds each
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -33,6 +33,7 @@ def test_one_variable():
     assert best.complexity <= 8
 
 
+@pytest.mark.slow
 def test_a_hundred_variables_of_which_three_matter():
     X = uniform(1000, 100)
     y = X[:, 17] * X[:, 71] / X[:, 42] ** 2
@@ -70,6 +71,7 @@ def test_values_that_are_not_finite_are_refused_by_place(value):
         search(X, X[:, 0], names=["a", "b"], seconds=5)
 
 
+@pytest.mark.slow
 def test_a_target_without_a_law_says_so():
     X = uniform(600, 1)
     jumpy = np.floor(4 * np.abs(np.sin(9 * X[:, 0] ** 2)))
@@ -79,6 +81,7 @@ def test_a_target_without_a_law_says_so():
 
 
 @pytest.mark.parametrize("rows", [10_000, 1_000_000])  # pytest --durations shows both times
+@pytest.mark.slow
 def test_a_million_rows_are_searched_by_a_stated_sample(rows):
     X = uniform(rows, 3)
     y = X[:, 0] * np.exp(-X[:, 1]) + 0.01 * np.random.default_rng(0).standard_normal(rows)
