@@ -117,7 +117,10 @@ def test_lock_names_exact_versions_and_no_places():
     assert "==2.13.0" in str(lock()["torch"].specifier)
 
 
-@pytest.mark.parametrize("requirement", declared() + declared("dev"), ids=lambda r: r.name)
+REQUIREMENTS = sorted(declared() + declared("dev"), key=str)  # processes must agree on the order of tests
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda r: r.name)
 def test_lock_pins_what_is_declared(requirement):
     (pin,) = lock()[canonicalize_name(requirement.name)].specifier
     assert requirement.specifier.contains(pin.version), f"make lock: {pin} is not {requirement}"
