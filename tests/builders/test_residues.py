@@ -345,7 +345,7 @@ def test_confidence_of_predicted_models(tmp_path):
         ("page.pdb", "<!DOCTYPE html>\n<html><body>Not found</body></html>", "it is a web page"),
         ("page.cif", "<html>\nNot found</html>", "it is a web page"),
         ("text.pdb", "Dear colleague,\n", "holds no atoms; it starts with 'Dear colleague,'"),
-        ("packed.cif", gzip.compress(b"data_x"), "gzipped, but its name does not end in .gz"),
+        ("packed.cif", gzip.compress(b"data_x", mtime=0), "gzipped, but its name does not end in .gz"),
         ("broken.cif.gz", b"\x1f\x8b\x08 nothing", "cannot be read"),
         ("nan.pdb", alanine() + atom(7, "N", "GLY", ("nan", 0.0, 0.0), seq=2), r"not finite|Invalid|number"),
     ],
