@@ -109,6 +109,14 @@ class Bank:
         """Number of columns of the bank, without the target."""
         return self.train.shape[-1] - 1
 
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Least and largest value of each invariant that is resolved, but for outliers."""
+        knots = {b.splines.argument: b.splines.knots for b in self.blocks.values()}
+        return {
+            name: (float(np.exp(k[0])), float(np.exp(k[-1]))) for name, k in knots.items() if k is not None
+        }
+
 
 def pair_geometry(observed: Observed, s: int) -> tuple[np.ndarray, np.ndarray]:
     """Return displacement and relative velocity of all pairs, [time, receiver, sender, dim]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,18 +49,22 @@ def _evidence(fit: PathFit) -> float:
     return float(fit.total / 2 + len(fit.model.start) * np.log(max(fit.rows, 2)) / 2)
 
 
-def decide(models: Sequence[Model], observed: Observed) -> Final | None:
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def decide(models: Sequence[Model], observed: Observed, ranges: Ranges) -> Final | None:
     """Fit laws to paths; simplify the best; name the others that come near.
 
     Args:
         models: laws, the most likely first.
         observed: the data.
+        ranges: of the invariants, see `Bank.ranges`.
 
     Returns:
         None where no trajectory can be followed.
     """
     fits: list[tuple[float, PathFit]] = []
-    for model in _different(models)[:MOST]:
+    for model in _different(models, ranges)[:MOST]:
         tried = _fit(model, observed)
         if tried is not None:
             fits.append(tried)
@@ -71,17 +75,17 @@ def decide(models: Sequence[Model], observed: Observed) -> Final | None:
     best = _simplified(best, observed)
     rivals: list[str] = []
     for _, fit in sorted(fits, key=lambda f: f[0]):
-        words = _differences(fit.model, best[1].model)
+        words = _differences(fit.model, best[1].model, ranges)
         if _evidence(fit) < least + CLOSE and words and words not in rivals:
             rivals.append(words)
     return Final(best[1], best[0], tuple(rivals))
 
 
-def _different(models: Sequence[Model]) -> list[Model]:
+def _different(models: Sequence[Model], ranges: Ranges) -> list[Model]:
     """Return the models that give other numbers than those before them."""
     found: list[Model] = []
     for model in models:
-        if all(_differences(model, other) or len(model.parts) != len(other.parts) for other in found):
+        if all(_differences(model, other, ranges) or len(model.parts) != len(other.parts) for other in found):
             found.append(model)
     return found
 
@@ -112,7 +116,7 @@ def _simplified(best: tuple[float, PathFit], observed: Observed) -> tuple[float,
     return best
 
 
-def _differences(other: Model, best: Model) -> str:
+def _differences(other: Model, best: Model, ranges: Ranges) -> str:
     """Return how another law differs, in words; "" if it gives the same numbers."""
     if len(other.parts) != len(best.parts):
         if len(other.parts) > len(best.parts):
@@ -120,7 +124,8 @@ def _differences(other: Model, best: Model) -> str:
         return " + ".join(f"({p.expression})*{p.vector}" for p in _ordered(other))
     words = []
     for a, b in zip(_ordered(other), _ordered(best), strict=True):
-        if a.vector != b.vector or a.strength != b.strength or not same_values(a.expression, b.expression):
+        alike = a.vector == b.vector and a.strength == b.strength
+        if not alike or not same_values(a.expression, b.expression, ranges):
             words.append(f"({_short(a.expression)})*{a.vector}")
     return " + ".join(words)
 

@@ -61,7 +61,6 @@ class Formulas:
     Args:
         observed: the data.
         fitter: bank, properties and groups.
-        noise_known: whether a loss of one is noise.
         seconds: for the search of each force.
         seed: of the search.
         backend: engine of the search.
@@ -365,15 +364,23 @@ def odd_exponents(p: Part) -> int:
     return sum(bool(e.exp.free_symbols & names) and e.base == argument for e in p.template.atoms(sympy.Pow))
 
 
-def same_values(a: sympy.Expr, b: sympy.Expr, near: float = 0.02) -> bool:
-    """Whether two formulas in the same variable give nearly the same numbers over a decade around one."""
+def same_values(
+    a: sympy.Expr, b: sympy.Expr, ranges: Mapping[str, tuple[float, float]], near: float = 0.02
+) -> bool:
+    """Whether two formulas in the same invariant give nearly the same numbers where the data are.
+
+    Args:
+        a, b: formulas in one invariant at most.
+        ranges: least and largest value of each invariant, see `Bank.ranges`.
+        near: difference allowed, relative to the largest number.
+    """
     symbols = a.free_symbols | b.free_symbols
     if not symbols:
         return abs(float(a) - float(b)) < near * abs(float(b))
     if a.free_symbols != b.free_symbols or len(symbols) != 1:
         return False
     (symbol,) = symbols
-    grid = np.geomspace(0.5, 2.0, 15)
-    values = [np.asarray([complex(e.subs(symbol, g)).real for g in grid]) for e in (a, b)]
+    grid = {str(symbol): np.geomspace(*ranges[str(symbol)], 15)}
+    values = [np.asarray(evaluate(e, grid), dtype=float) for e in (a, b)]
     scale = np.abs(values[1]).max()
     return bool(np.allclose(values[0], values[1], atol=near * scale, rtol=near))

@@ -15,7 +15,6 @@ from sciml.distill.motion.model import Fit, Model, Part, part
 from sciml.distill.refit import Estimate
 from sciml.distill.terms import Term
 from sciml.nn.interaction import SYMBOLS
-from sciml.physics.vectors import VECTORS
 from sciml.units import UnitError, constant_units
 
 
@@ -268,8 +267,3 @@ def estimates(reading: Reading, names: tuple[str, ...]) -> dict[str, dict[str, E
         pairs = zip(values.tolist(), reading.errors[prop].tolist(), strict=True)
         found[prop] = {name: Estimate(v, e) for name, (v, e) in zip(names, pairs, strict=True)}
     return found
-
-
-def vector_words(vector: str) -> str:
-    """Return what a vector is."""
-    return VECTORS[vector].words

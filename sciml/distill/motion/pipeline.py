@@ -17,7 +17,7 @@ from sciml.distill.law import Law
 from sciml.distill.motion.bank import RESOLVED, Bank, fill
 from sciml.distill.motion.choose import Chooser, Structures
 from sciml.distill.motion.final import WITHIN, Final, decide
-from sciml.distill.motion.formulas import NOISELESS, Chosen, Formulas
+from sciml.distill.motion.formulas import NOISELESS, Chosen, Formulas, same_values
 from sciml.distill.motion.model import Fit, fit_rows, residuals
 from sciml.distill.motion.naming import estimates, law_of, normalized, read
 from sciml.distill.motion.rows import Observed, observe
@@ -26,6 +26,7 @@ from sciml.distill.motion.verdict import CLOSE, VISIBLE, Evidence, judge
 from sciml.distill.refit import Estimate
 
 log = logging.getLogger(__name__)
+MOST_KINDS = 4  # labels of a property that are taken for kinds of particles
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,12 @@ def discover(
         chosen = formulas.choose(structures.best)
     with _timed("refit", spent):
         fit = fit_rows(normalized(chosen.fit.model), observed, formulas.held, most=30)
-        final = _by_paths(fit, chosen, observed, structures)
+        final = _by_paths(fit, chosen, observed, structures, fitter.bank)
         if final is not None:
             model = final.fit.model
             fit = replace(fit_rows(model, observed, formulas.held, most=0), errors=final.fit.errors)
     evidence = _evidence(fit, structures, observed, formulas.held, final)
-    rivals = _rivals(fit, chosen, structures) if final is None else list(final.rivals)
+    rivals = _rivals(fit, chosen, structures, fitter.bank) if final is None else list(final.rivals)
     nodes = max((complexity(p.template) for p in fit.model.parts), default=0)
     verdict, reason = judge(evidence, len(fit.model.parts), rivals, nodes)
     reading = read(fit, mass)
@@ -145,9 +146,6 @@ def _fitter(observed: Observed) -> tuple[Fitter, tuple[str, ...], str]:
     return Fitter(fill(observed, senders), numbers, group), labels, kind
 
 
-MOST_KINDS = 4
-
-
 def _pooled(numbers: dict[str, np.ndarray], particles: int) -> np.ndarray:
     """Return independent weights of senders by which sums over many particles are kept."""
     rows = [np.ones(particles), *(values[0] for values in numbers.values())]
@@ -155,13 +153,15 @@ def _pooled(numbers: dict[str, np.ndarray], particles: int) -> np.ndarray:
     return axes[s > 1e-9 * s[0]]
 
 
-def _by_paths(fit: Fit, chosen: Chosen, observed: Observed, structures: Structures) -> Final | None:
+def _by_paths(
+    fit: Fit, chosen: Chosen, observed: Observed, structures: Structures, bank: Bank
+) -> Final | None:
     """Return the decision by whole paths, where positions are noisy."""
     noisy = observed.kind == "position" and structures.nothing.loss < NOISELESS
     if not noisy or not fit.model.parts or structures.nothing.loss < VISIBLE:
         return None
     others = [m for worse, m in chosen.others if worse < chosen.length + WITHIN]
-    return decide([fit.model, *(normalized(m) for m in others)], observed)
+    return decide([fit.model, *(normalized(m) for m in others)], observed, bank.ranges)
 
 
 def _evidence(
@@ -174,7 +174,7 @@ def _evidence(
     return Evidence(structures.nothing.loss, fit.loss, fit.held_out, known, energy, paths)
 
 
-def _rivals(fit: Fit, chosen: Chosen, structures: Structures) -> list[str]:
+def _rivals(fit: Fit, chosen: Chosen, structures: Structures, bank: Bank) -> list[str]:
     """Return other formulas, and other forces, that the data do not tell from the law."""
     words = []
     for key, tried in chosen.tried.items():
@@ -183,18 +183,11 @@ def _rivals(fit: Fit, chosen: Chosen, structures: Structures) -> list[str]:
         shown = [p.expression for p in fit.model.parts]
         least = min(length for _, length, _ in tried)
         for expression, length, _ in tried:
-            if length < least + CLOSE and not any(_alike(expression, own) for own in shown):
+            if length < least + CLOSE and not any(same_values(expression, own, bank.ranges) for own in shown):
                 words.append(f"{expression} in place of force {int(key) + 1}")
     return words + [
         _named(other) for other, worse in structures.near if worse < CLOSE and _rival(other, structures.best)
     ]
-
-
-def _alike(a, b) -> bool:
-    """Whether two formulas give the same numbers where the data are."""
-    from sciml.distill.motion.formulas import same_values
-
-    return same_values(a, b)
 
 
 def _rival(other: Fitted, best: Fitted) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,15 +13,10 @@ from sciml import plotting
 from sciml.distill.motion.pipeline import Discovery
 from sciml.distill.motion.structure import Channel
 from sciml.distill.motion.verdict import VISIBLE
+from sciml.distill.report.contract import DETERMINED, FORMAT, law_entry
 from sciml.distill.report.page import VERDICTS, environment, mathml
 from sciml.distill.terms import Term
 from sciml.physics.vectors import VECTORS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-FORMAT = 1
-DETERMINED = 3.0  # standard errors that a value must differ from zero to be called determined
 
 
 def motion_report(
@@ -132,14 +127,7 @@ def caveats(found: Discovery) -> list[str]:
 def _law(found: Discovery) -> dict[str, Any]:
     law = found.law
     terms = law.terms or (Term(law.expression),)
-    return {
-        "expression": str(law.expression),
-        "latex": law.latex,
-        "target": law.target,
-        "target_unit": law.target_unit,
-        "variables": law.variables,
-        "constants": {name: constant._asdict() for name, constant in law.constants.items()},
-        "exponents": {},
+    return law_entry(law) | {
         "inertia": law.inertia,
         "kind": law.kind,
         "terms": [
@@ -197,7 +185,9 @@ def _pictures(found: Discovery) -> dict[str, Any]:
         shown["rows"] = Markup(plotting.svg(ax, "Held-out accelerations, measured against the law."))
     curves = force_curves(found)
     if curves:
-        shown["curves"] = Markup(plotting.svg(_curves(curves), "Forces against their argument, by the law."))
+        shown["curves"] = Markup(
+            plotting.svg(plotting.force_curves(curves), "Forces against their argument, by the law.")
+        )
     return shown
 
 
@@ -239,7 +229,3 @@ def force_curves(found: Discovery) -> list[tuple[str, str, np.ndarray, np.ndarra
         value = evaluate(p.expression, {p.argument: table.argument})
         curves.append((f"{p.vector}: {p.expression!s:.60}", p.argument, table.argument, value))
     return curves
-
-
-def _curves(curves: list) -> Axes:
-    return plotting.force_curves(curves)

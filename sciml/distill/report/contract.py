@@ -16,6 +16,7 @@ from sciml.distill.report.caveats import caveats
 if TYPE_CHECKING:
     from sciml.distill.evaluate import RolloutComparison
     from sciml.distill.front import Candidate
+    from sciml.distill.law import Law
     from sciml.distill.pipeline import Distillation
     from sciml.training.dynamics import DynamicsData
 
@@ -125,8 +126,8 @@ def report(
     return Report(content, distillation, rollout, None if metrics is None else Path(metrics), config)
 
 
-def _law(found: Distillation) -> dict[str, Any]:
-    law = found.law
+def law_entry(law: Law) -> dict[str, Any]:
+    """Return what every report says of a law: formula, units, constants and exponents."""
     return {
         "expression": str(law.expression),
         "latex": law.latex,
@@ -135,8 +136,12 @@ def _law(found: Distillation) -> dict[str, Any]:
         "variables": law.variables,
         "constants": {name: constant._asdict() for name, constant in law.constants.items()},
         "exponents": {name: exponent._asdict() for name, exponent in law.exponents.items()},
-        "held_out_error": _by_particle(found, found.choice.best.held_out_error),
     }
+
+
+def _law(found: Distillation) -> dict[str, Any]:
+    error = _by_particle(found, found.choice.best.held_out_error)
+    return law_entry(found.law) | {"held_out_error": error}
 
 
 def _front(found: Distillation) -> list[dict[str, Any]]:
