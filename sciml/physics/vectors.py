@@ -135,3 +135,17 @@ NODE_INVARIANTS: dict[str, Callable[[Array, Array], Array]] = {
     "v": lambda x, v: length(v),  # speed
     "x": lambda x, v: length(x),  # distance from the origin
 }
+
+_LENGTHS = ("r", "x", "x_vec", "x_turned")
+_SPEEDS = ("w", "w_r", "w_t", "w_vec", "w_across", "w_turned", "r_cross_w", "v", "v_vec", "v_turned",
+           *(f"v_cross_{name}" for name in AXES))  # fmt: skip
+
+
+def dimension(name: str) -> str:
+    """Return "length" or "speed" for a vector or an invariant that has one, "" for all others.
+
+    Args:
+        name: as in the lists above; invariants of nodes also with ``_i`` or ``_j`` behind.
+    """
+    bare = name[:-2] if name.endswith(("_i", "_j")) else name
+    return "length" if bare in _LENGTHS else "speed" if bare in _SPEEDS else ""

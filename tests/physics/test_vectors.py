@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from sciml.physics.vectors import NODE_INVARIANTS, PAIR_INVARIANTS, VECTORS, cross_axis
+from sciml.physics.vectors import NODE_INVARIANTS, PAIR_INVARIANTS, VECTORS, cross_axis, dimension
 
 
 def pairs(dim, seed=0, rows=50):
@@ -74,3 +74,13 @@ def test_radial_and_tangential_parts_make_the_whole():
     distance = PAIR_INVARIANTS["r"]
     rate = (distance(a + h * b, b) - distance(a - h * b, b)) / (2 * h)
     np.testing.assert_allclose(rate, found["w_r"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*VECTORS, *PAIR_INVARIANTS, *NODE_INVARIANTS])
+def test_dimensions_are_how_values_grow_with_lengths_and_times(name):
+    rng = np.random.default_rng(0)
+    dim = max(VECTORS[name].dims) if name in VECTORS else 3
+    x, v = rng.normal(size=(2, 5, dim))
+    of = VECTORS[name].of if name in VECTORS else (PAIR_INVARIANTS | NODE_INVARIANTS)[name]
+    factor = {"length": 2.0, "speed": 2.0 / 3.0, "": 1.0}[dimension(name)]
+    np.testing.assert_allclose(of(2.0 * x, 2.0 / 3.0 * v), factor * of(x, v), atol=1e-12)

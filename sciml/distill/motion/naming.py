@@ -15,6 +15,7 @@ from sciml.distill.motion.model import Fit, Model, Part, part
 from sciml.distill.refit import Estimate
 from sciml.distill.terms import Term
 from sciml.nn.interaction import SYMBOLS
+from sciml.physics.vectors import dimension
 from sciml.units import UnitError, constant_units
 
 
@@ -230,10 +231,8 @@ def _symbol(name: str, end: str, reading: Reading) -> sympy.Expr:
 def _unit(variable: str, units: Mapping[str, str]) -> str:
     length, time = units.get("position", ""), units.get("time", "")
     speed = f"{length}/{time}" if length and time else ""
-    if variable in ("r", "x_i", "x_j"):
-        return length
-    if variable in ("w", "w_r", "w_t", "v_i", "v_j"):
-        return speed
+    if dimension(variable):
+        return {"length": length, "speed": speed}[dimension(variable)]
     names = {symbol: name for name, symbol in SYMBOLS.items()}
     symbol = variable.removesuffix("_i").removesuffix("_j")
     return units.get(names.get(symbol, symbol), "")
@@ -247,7 +246,7 @@ def _with_units(law: Law, length: str, time: str) -> Law:
     found: dict[str, str] = {}
     try:
         for term in law.terms or (Term(law.expression),):
-            of_vector = speed if term.vector[0] in "vw" else length if term.vector[0] == "x" else ""
+            of_vector = {"length": length, "speed": speed, "": ""}[dimension(term.vector)]
             target = f"{law.target_unit}/({of_vector})" if of_vector else law.target_unit
             mine = {n for n in law.constants if sympy.Symbol(n) in term.expression.free_symbols}
             known = {

@@ -20,6 +20,7 @@ from sciml.distill.motion.final import WITHIN, Final, decide
 from sciml.distill.motion.formulas import NOISELESS, Chosen, Formulas, same_values
 from sciml.distill.motion.model import Fit, fit_rows, residuals
 from sciml.distill.motion.naming import estimates, law_of, normalized, read
+from sciml.distill.motion.natural import Natural
 from sciml.distill.motion.rows import Observed, observe
 from sciml.distill.motion.structure import Fitted, Fitter
 from sciml.distill.motion.verdict import CLOSE, VISIBLE, Evidence, judge
@@ -41,7 +42,9 @@ class Discovery:
         fit: the fitted model.
         structures: what forces were compared.
         chosen: formulas that were compared.
-        observed: data, paths and noise.
+        observed: data, paths and noise, in natural units.
+        bank: forces that were tried.
+        natural: units of all but the law, which is in the file's.
         particles: their names.
         seconds: time by stage.
     """
@@ -55,6 +58,7 @@ class Discovery:
     chosen: Chosen
     observed: Observed = field(repr=False)
     bank: Bank = field(repr=False)
+    natural: Natural
     particles: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -77,8 +81,9 @@ def discover(
         on_front: told of every front that a search improves, with the name of its force.
     """
     spent: dict[str, float] = {}
+    natural = Natural.of(trajectories)
     with _timed("observe", spent):
-        observed = observe(trajectories)
+        observed = observe(natural.inside(trajectories))
     with _timed("structure", spent):
         fitter, labels, kind = _fitter(observed)
         mass = "mass" if "mass" in fitter.properties else ""
@@ -97,12 +102,14 @@ def discover(
     rivals = _rivals(fit, chosen, structures, fitter.bank) if final is None else list(final.rivals)
     nodes = max((complexity(p.template) for p in fit.model.parts), default=0)
     verdict, reason = judge(evidence, len(fit.model.parts), rivals, nodes)
+    if rivals and natural.changes:
+        reason += f" (Other laws are written with {natural.words}.)"
     reading = read(fit, mass)
-    law = law_of(
+    law = natural.outside(law_of(
         fit, reading, mass=mass, kind=kind, units=trajectories.units, verdict=verdict,
         reason=reason + (f" {reading.words}" if reading.words else ""),
         provenance={"fitted by": observed.kind, "noise known": observed.noise_known},
-    )  # fmt: skip
+    ))  # fmt: skip
     names = trajectories.names
     return Discovery(
         law,
@@ -114,6 +121,7 @@ def discover(
         chosen,
         observed,
         fitter.bank,
+        natural,
         names,
         spent,
     )
@@ -180,11 +188,11 @@ def _rivals(fit: Fit, chosen: Chosen, structures: Structures, bank: Bank) -> lis
     for key, tried in chosen.tried.items():
         if not tried:
             continue
-        shown = [p.expression for p in fit.model.parts]
         least = min(length for _, length, _ in tried)
-        for expression, length, _ in tried:
-            if length < least + CLOSE and not any(same_values(expression, own, bank.ranges) for own in shown):
-                words.append(f"{expression} in place of force {int(key) + 1}")
+        near = [expression for expression, length, _ in tried if length < least + CLOSE]
+        own = {e: any(same_values(e, p.expression, bank.ranges) for p in fit.model.parts) for e in near}
+        if any(own.values()):  # else the force was left out
+            words += [f"{e} in place of force {int(key) + 1}" for e in near if not own[e]]
     return words + [
         _named(other) for other, worse in structures.near if worse < CLOSE and _rival(other, structures.best)
     ]

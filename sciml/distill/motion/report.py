@@ -62,7 +62,7 @@ def motion_report(
         "data": {
             "source": data.source, "particles": list(found.particles), "shape": list(data.shape),
             "fitted_by": found.observed.kind,
-            "position_noise": float(np.median(found.observed.path_noise)),
+            "position_noise": float(np.median(found.observed.path_noise)) * found.natural.length,
             "noise_known": found.observed.noise_known,
         },
         "seconds": {**(seconds or {}), **found.seconds},
@@ -113,6 +113,8 @@ def caveats(found: Discovery) -> list[str]:
         "forces that change with time and forces between more than two particles were not.",
         "Outside the distances and speeds of the data the law is an extrapolation.",
     ]
+    if found.natural.changes:
+        sentences.append(f"Formulas other than the law are written with {found.natural.words}.")
     if found.free:
         sentences.append(found.free)
     if found.evidence.noise_known:
@@ -227,5 +229,6 @@ def force_curves(found: Discovery) -> list[tuple[str, str, np.ndarray, np.ndarra
         if table is None:
             continue
         value = evaluate(p.expression, {p.argument: table.argument})
-        curves.append((f"{p.vector}: {p.expression!s:.60}", p.argument, table.argument, value))
+        x, y = found.natural.size(p.argument), found.natural.scalar(p.vector)
+        curves.append((f"{p.vector}: {p.expression!s:.60}", p.argument, table.argument * x, value * y))
     return curves
