@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 ANGSTROM = "angstrom"
+ELEMENTS = 119  # atomic numbers from 0 (of no element) to 118
 SPECS: dict[tuple[Place, str], Spec] = {
     ("nodes", "pos"): Spec(POSITION.irreps, ANGSTROM, moves=True),
-    ("nodes", "number"): Spec(classes=119),
+    ("nodes", "number"): Spec(classes=ELEMENTS),
     ("globals", "cell"): Spec(CELL.irreps, ANGSTROM),
 }
 COINCIDENT = 1e-3  # Å; atoms closer than this have no direction between them

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.builders.atoms import as_structures, atoms_graph
+from sciml.builders.atoms import ELEMENTS, as_structures, atoms_graph
 from sciml.graph import Graph, Spec
 from sciml.nn.message_passing import segment_reduce
 from sciml.nn.radial import envelope
@@ -153,6 +153,51 @@ class Potential(nn.Module):
                 f"Atom {unknown[0]} of {atoms.get_chemical_formula()} is {atoms.symbols[unknown[0]]}, an "
                 f"element that this potential was not trained on; it knows {known}. Train on frames with it."
             )
+
+
+class LayeredPotential(Potential):
+    """ε_i read out of layers in a row: elements are embedded, and layers mix atoms by functions of distance.
+
+    Args:
+        layer: makes one of the layers, which read and write the node field ``x`` and read the edge fields
+            ``radial``, ``envelope`` and ``direction``.
+        layers: how many.
+        basis: functions of the distance: of distances (edges,), their number and the cutoff.
+        channels: of ``x``.
+        radial: number of functions of the distance.
+        activation: makes that of the readout.
+        cutoff, scale, references: of `Potential`.
+    """
+
+    def __init__(
+        self,
+        layer: Callable[[], nn.Module],
+        layers: int,
+        basis: Callable[[Tensor, int, float], Tensor],
+        channels: int,
+        radial: int,
+        activation: Callable[[], nn.Module],
+        *,
+        cutoff: float,
+        scale: float,
+        references: Mapping[str, float] | None,
+    ) -> None:
+        super().__init__(cutoff, scale, references)
+        self.basis, self.radial = basis, radial
+        self.embedding = nn.Parameter(torch.randn(ELEMENTS, channels))
+        self.layers = nn.ModuleList(layer() for _ in range(layers))
+        self.readout = nn.Sequential(
+            nn.Linear(channels, channels // 2), activation(), nn.Linear(channels // 2, 1)
+        )
+
+    def atomic(self, graph: Graph) -> Float[Tensor, "nodes"]:
+        """Return the output of each atom."""
+        x = self.embedding.index_select(0, graph.nodes["number"])
+        radial = self.basis(graph.edges["distance"], self.radial, self.cutoff)
+        graph = graph.with_nodes({"x": Spec()}, x=x).with_edges(None, radial=radial)
+        for layer in self.layers:
+            graph = layer(graph)
+        return self.readout(graph.nodes["x"])[:, 0]
 
 
 def _with_geometry(graph: Graph, vectors: Float[Tensor, "edges 3"], cutoff: float) -> Graph:

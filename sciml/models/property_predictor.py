@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from sciml.builders.atoms import ELEMENTS
 from sciml.builders.molecule import Molecules, molecule_graph, parse_molecules, without_hydrogens
 from sciml.builders.molecule.descriptors import molecule_descriptors
 from sciml.graph import Graph, Spec
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENCODERS = {"dmpnn": DMPNN, "gin": GIN}
-ELEMENTS = 119
 PREDICTED = 512  # molecules at a time
 FAR = 5.0  # standard deviations beyond which a descriptor counts as no further away
 
