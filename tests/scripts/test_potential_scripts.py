@@ -6,7 +6,6 @@ import ase.io
 import common
 import numpy as np
 import pytest
-import torch
 from ase import Atoms
 from omegaconf import open_dict
 
@@ -21,14 +20,6 @@ SMALL = [
     "data.split.train=40",
     "data.split.validation=10",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _defaults():
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    yield
-    torch.set_default_dtype(dtype)
-    torch.set_num_threads(threads)
 
 
 def config(run_dir, *overrides):

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from rdkit import Chem
 from test_scripts import command, config
 
@@ -14,15 +13,6 @@ from sciml.training.run import RunError
 
 SMILES = [a + "C" * n + b for n in range(1, 9) for a in ("", "O", "N", "F") for b in ("", "Cl", "C#N")]
 SMALL = ["task.epochs=2", "task.members=2", "model.channels=8"]
-
-
-@pytest.fixture(autouse=True)
-def _defaults():
-    """A script sets the default dtype and the threads of its own process; here they are everybody's."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    yield
-    torch.set_default_dtype(dtype)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 import common
 import numpy as np
 import pytest
-import torch
 from omegaconf import open_dict
 
 import sciml
@@ -19,14 +18,6 @@ from sciml.training.run import RunError
 ROOT = Path(__file__).parents[2]
 NAMES = ("1ubi.pdb.gz", "1ejg.pdb.gz", "5pti.cif.gz", "1a8o.cif.gz", "1orc.pdb.gz")
 SMALL = {"channels": 8, "vectors": 2, "edge_channels": 4, "layers": 1}
-
-
-@pytest.fixture(autouse=True)
-def _defaults():
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    yield
-    torch.set_default_dtype(dtype)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

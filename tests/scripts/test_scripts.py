@@ -11,7 +11,6 @@ from pathlib import Path
 import common
 import numpy as np
 import pytest
-import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict
 
@@ -23,15 +22,6 @@ from sciml.training.run import RunError
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "conf/experiment").glob("*.yaml"))
 SMALL = {"task.stages.adam.epochs": 1, "task.stages.levenberg_marquardt.epochs": 1, "data.split.frames": 8}
-
-
-@pytest.fixture(autouse=True)
-def _defaults():
-    """A script sets the default dtype and the threads of its own process; here they are everybody's."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    yield
-    torch.set_default_dtype(dtype)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

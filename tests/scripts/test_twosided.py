@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from test_scripts import command, config
 
 import sciml
@@ -19,15 +18,6 @@ SMALL = {
 }
 
 SIZES = ("drug_target.drugs=9", "drug_target.targets=5", "drug_target.share=1.0")
-
-
-@pytest.fixture(autouse=True)
-def _defaults():
-    """A script sets the default dtype and the threads of its own process; here they are everybody's."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    yield
-    torch.set_default_dtype(dtype)
-    torch.set_num_threads(threads)
 
 
 def run(experiment, tmp_path, *overrides):
