@@ -24,6 +24,7 @@ from sciml.distill.structured.table import Table, check, prepare
 
 log = logging.getLogger(__name__)
 FEWEST = 60  # rows that a smoother or a forest is fitted to
+FIRST = 4  # stages of a pass that come before smaller problems: up to sums for the target itself
 EASY = 2  # variables of a smaller problem that is solved before the many sums are tried
 
 
@@ -93,11 +94,11 @@ class _Search:
         material = Material(self.table, active)
         free, smaller = self.passes(material), self.smaller(active)
         # a network shows at once what smaller problem there is; noisy data only by a fit that takes time
-        likely = [] if self.problem.model is not None else [itertools.islice(free, 3)]
+        likely = [] if self.problem.model is not None else [itertools.islice(free, FIRST)]
         consistent = [self.passes(material, strict=True)] if with_units else []
         stages: Iterator[Iterable[sympy.Expr]] = itertools.chain(*consistent, *likely, smaller, free)
         if not shown:  # it may all be noise: what is plain would be found in the first stages
-            stages = itertools.islice(free, 3)
+            stages = itertools.islice(free, FIRST)
         if self.finished(itertools.chain(stages, (job() for job in self.postponed))):
             return
         rest = self.residual_table()
@@ -125,11 +126,14 @@ class _Search:
         """Yield the proposals of products, then of sums; if strict, of the unit-consistent ones."""
         shortlist, few = self.shortlist, material.few
         shortlist.material = material
+        shortlist.trusted = 14
+        self.budget.look()
+        if not strict:
+            yield sums.propose(few, material.plain, "y", depth=2)
         self.budget.look()
         composites = material.factors(strict)
         self.budget.look()
-        shortlist.trusted = 14
-        yield products.propose(few, composites)[:96]
+        yield itertools.islice(products.propose(few, composites), 96)
         yield [e for t in targets.FUNCTIONS.values() for e in products.inside(few, composites, t)]
         for name in targets.TARGETS:
             self.budget.look()

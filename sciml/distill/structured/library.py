@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,9 @@ _NUMPY: dict[type, Callable[[np.ndarray], np.ndarray]] = {
     sympy.log: lambda z: np.log(np.maximum(np.abs(z), 1e-200)),
     sympy.Heaviside: lambda z: (z >= 0) * 1.0,
 }  # fmt: skip
+
+# (f with c and u), values, nodes, and whether it multiplies many monomials
+_Function = tuple[tuple[type, float, np.ndarray], np.ndarray, int, bool]
 
 
 @dataclass(frozen=True)
@@ -109,24 +112,41 @@ def library(
     if goals is not None:
         agrees = lambda P: np.any([equal(P @ atoms.dimensions, g) for g in goals], axis=0)
         plain = plain[agrees(plain)]
+    return _combined(atoms, plain, _functions(atoms, steps), limit - len(plain), goals is not None)
+
+
+def plain_library(atoms: Atoms, steps: list[tuple[int, float]], limit: int) -> Library:
+    """Build what most laws are sums of: power products of many variables, everywhere or beyond a step."""
+    v, total = atoms.variables, len(atoms.expressions)
+    plain = enumerate_powers(v, (1, -1, 2, -2, 0.5, -0.5), 5, 11, limit)
+    plain = np.hstack([plain, np.zeros((len(plain), total - v))])
+    plain = np.concatenate([plain, _derived(atoms, limit // 3)])
+    return _combined(atoms, plain[atoms.legal(plain)], _steps(atoms, steps), limit // 3, False)
+
+
+def _combined(
+    atoms: Atoms, plain: np.ndarray, functions: Iterable[_Function], room: int, strict: bool
+) -> Library:
+    """Evaluate monomials, and ``room`` of their products with functions; if strict, of pure numbers."""
     whole = plain[(plain % 1 == 0).all(1)]
-    simple = whole[atoms.cost(whole) <= 7]
-    functions: list[tuple[type, float, np.ndarray] | None] = [None]
+    simple = whole[atoms.cost(whole) <= 7][:160]
+    nodes_simple = atoms.cost(simple)
+    kept: list[tuple[type, float, np.ndarray] | None] = [None]
     values = [np.ones(len(atoms.values))]
     powers, index, cost = [plain[:0]], [np.zeros(0, int)], [np.zeros(0)]
-    for e, value, nodes, many in _functions(atoms, steps):
+    for e, value, nodes, many in functions:
         dimensional = e[0] is not sympy.Heaviside and not equal(e[2][None] @ atoms.dimensions, 0.0)[0]
-        if dimensional and goals is not None:
+        if dimensional and strict:
             continue
         nodes += UNIT * dimensional
-        functions.append(e)
+        kept.append(e)
         values.append(value)
-        with_function = simple[: 160 if many else 24]
+        with_function = simple if many else simple[:24]
         powers.append(with_function)
-        index.append(np.full(len(with_function), len(functions) - 1))
-        cost.append(atoms.cost(with_function) + nodes + 1)
+        index.append(np.full(len(with_function), len(kept) - 1))
+        cost.append(nodes_simple[: len(with_function)] + nodes + 1)
     P, f, c = (np.concatenate(part) for part in (powers, index, cost))
-    cheap = np.argsort(c, kind="stable")[: limit - len(plain)]
+    cheap = np.argsort(c, kind="stable")[:room]
     P, f = np.concatenate([plain, P[cheap]]), np.concatenate([np.zeros(len(plain), int), f[cheap]])
     c = np.concatenate([atoms.cost(plain), c[cheap]])
     with np.errstate(all="ignore"):
@@ -134,7 +154,7 @@ def library(
         size = np.abs(V).max(1)
         good = np.isfinite(V).all(1) & (size < 1e12) & (size > 1e-12)
     good[good] &= _unrepeated(V[good])
-    return Library(atoms, P[good], f[good], tuple(functions), c[good], V[good])
+    return Library(atoms, P[good], f[good], tuple(kept), c[good], V[good])
 
 
 def _derived(atoms: Atoms, limit: int) -> np.ndarray:
@@ -172,14 +192,16 @@ def _high(v: int, total: int) -> np.ndarray:
     return np.array(rows)
 
 
-def _functions(
-    atoms: Atoms, steps: list[tuple[int, float]]
-) -> Iterator[tuple[tuple[type, float, np.ndarray], np.ndarray, int, bool]]:
-    """Yield (f with c and u, values, nodes, combine with many monomials) of f(c·u)."""
-    v, total = atoms.variables, len(atoms.expressions)
+def _steps(atoms: Atoms, steps: list[tuple[int, float]]) -> Iterator[_Function]:
     for variable, position in steps:
         value = (atoms.values[:, variable] >= position) * 1.0
-        yield (sympy.Heaviside, position, np.eye(total)[variable]), value, 4, True
+        yield (sympy.Heaviside, position, np.eye(len(atoms.expressions))[variable]), value, 4, True
+
+
+def _functions(atoms: Atoms, steps: list[tuple[int, float]]) -> Iterator[_Function]:
+    """Yield all f(c·u)."""
+    yield from _steps(atoms, steps)
+    v, total = atoms.variables, len(atoms.expressions)
     u = np.hstack([x := enumerate_powers(v, (1, -1, 2), 3, 8, 250)[1:], np.zeros((len(x), total - v))])
     e = np.eye(total)[v:]
     over = [np.r_[row[:v] * 0 - 2 * (np.arange(v) == k), row[v:] * 2] for row in e for k in range(v)]

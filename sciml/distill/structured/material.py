@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Float
 
 from sciml.distill.structured import products, targets
-from sciml.distill.structured.library import Library, library
+from sciml.distill.structured.library import Library, library, plain_library
 from sciml.distill.structured.monomials import Atoms, atoms
 from sciml.distill.structured.steps import steps
 from sciml.distill.structured.table import Table
 
 FEW, MANY = 600, 2000  # rows on which formulas are proposed, and on which a residual is probed
 FEATURES = 15_000
+PLAIN = 4000
 PROBES = 4000
 VARIABLES = 8
 
@@ -35,6 +36,11 @@ class Material:
     def jumps(self) -> list[tuple[int, float]]:
         """Where the target jumps or bends."""
         return steps(self.many, self.active)
+
+    @cached_property
+    def plain(self) -> Library:
+        """The simplest terms of sums, which take a moment."""
+        return plain_library(self.atoms, self.jumps, PLAIN)
 
     @cached_property
     def features(self) -> Library:

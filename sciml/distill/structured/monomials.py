@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 import sympy
@@ -39,12 +40,12 @@ class Atoms:
     variables: int
     dimensions: Float[np.ndarray, "atoms base"]
 
-    @property
+    @cached_property
     def logs(self) -> Float[np.ndarray, "rows atoms"]:
         """Logarithms of the magnitudes."""
         return np.log(np.maximum(np.abs(self.values), 1e-200))
 
-    @property
+    @cached_property
     def negative(self) -> Bool[np.ndarray, "rows atoms"]:
         """Where an atom is below zero."""
         return self.values < 0
@@ -136,15 +137,24 @@ def enumerate_powers(
         budget: most nodes of one monomial.
         limit: most monomials returned.
     """
-    exponents = sorted(exponents, key=lambda p: (nodes(p), abs(p), -p))
-    found: list[tuple[float, int, np.ndarray]] = [(0.0, 0, np.zeros(count))]
-    for k in range(1, min(most, count) + 1):
-        allowed = [p for p in exponents if nodes(p) + 2 * (k - 1) <= budget]
-        choices = [q for q in itertools.product(allowed, repeat=k) if sum(map(nodes, q)) <= budget]
-        for place in itertools.combinations(range(count), k):
-            for q in choices:
-                row = np.zeros(count)
-                row[list(place)] = q
-                found.append((sum(map(nodes, q)), len(found), row))
-    found.sort(key=lambda f: f[:2])
-    return np.array([row for _, _, row in found[:limit]])
+    exponents = tuple(sorted(exponents, key=lambda p: (nodes(p), abs(p), -p)))
+    blocks, found = [np.zeros((1, count))], 1
+    for cost in range(1, int(budget) + 1):
+        for k in range(1, min(most, count) + 1):
+            if found >= limit or not (choices := _choices(exponents, k, cost)):
+                continue
+            places = list(itertools.combinations(range(count), k))
+            block = np.zeros((len(places), len(choices), count))
+            for rows, place in zip(block, places, strict=True):
+                rows[:, place] = choices
+            blocks.append(block.reshape(-1, count))
+            found += len(blocks[-1])
+    return np.concatenate(blocks)[:limit]
+
+
+@cache
+def _choices(exponents: tuple[float, ...], factors: int, cost: int) -> list[tuple[float, ...]]:
+    """Return the exponents of all products of so many factors that cost exactly so many nodes."""
+    if factors == 0 or cost <= 0:
+        return [()] if factors == cost == 0 else []
+    return [(p, *rest) for p in exponents for rest in _choices(exponents, factors - 1, cost - nodes(p))]

@@ -12,7 +12,7 @@ cost nothing extra; they are rounded only where the data's error allows.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -207,8 +207,8 @@ def inside(table: Table, found: Factors, target: Target, keep: int = 6) -> list[
     ]
 
 
-def propose(table: Table, found: Factors, depth: int = 3, keep: int = 40) -> list[sympy.Expr]:
-    """Return products with up to ``depth`` composite factors, sizes in turns, the best of each first.
+def propose(table: Table, found: Factors, depth: int = 3, keep: int = 40) -> Iterator[sympy.Expr]:
+    """Yield products with up to ``depth`` composite factors, sizes in turns, the best of each first.
 
     Once for noise of equal relative size, once for noise as the weights say: var(log y) = var(y)/y², and
     less where y may be all noise, so that its logarithm is biased.
@@ -219,17 +219,16 @@ def propose(table: Table, found: Factors, depth: int = 3, keep: int = 40) -> lis
     same = np.std(absolute) < 0.05 * np.mean(absolute)
     noises = [absolute] if same else [absolute, relative]
     ways = [_propose(table, found, w / w.mean(), depth, keep) for w in noises]
-    return [e for turn in itertools.zip_longest(*ways) for e in turn if e is not None]
+    return (e for turn in itertools.zip_longest(*ways) for e in turn if e is not None)
 
 
-def _propose(table: Table, found: Factors, w: np.ndarray, depth: int, keep: int) -> list[sympy.Expr]:
+def _propose(table: Table, found: Factors, w: np.ndarray, depth: int, keep: int) -> Iterator[sympy.Expr]:
     atoms, target = found.atoms, _log(table.y)
     n = atoms.variables
     base = np.column_stack([np.ones(len(table)), atoms.logs[:, :n]])
     signed = [bool(column.any()) for column in atoms.negative[:, :n].T]
     grids: list[tuple[int, ...]] = [(), *((1,) if s else (1, 2, 3) for s in signed)]
     problem = Subsets(found.logs, target, w, found.cost, always=base)
-    out = []
     for _, chosen in problem.best(affordable(depth, len(table)), keep, term=1):
         free = [found.kind[k] >= 0 and KINDS[found.kind[k]].exponential for k in chosen]
         factors = np.array([found.logs[k] for k in chosen], float).reshape(len(chosen), len(table)).T
@@ -238,17 +237,16 @@ def _propose(table: Table, found: Factors, w: np.ndarray, depth: int, keep: int)
         # what changes sign has no fractional power
         whole = [*signed, *(bool(found.signed[k]) and not f for k, f in zip(chosen, free, strict=True))]
         value[1:] = np.where(whole, np.round(value[1:]), value[1:])
-        out.append(_product(found, chosen, value))
+        yield _product(found, chosen, value)
         if 1 <= len(chosen) <= 2 and any(free):
             # so it does with a rate: the same with whole powers, to which the rate adapts
             whole_grids = [(), *[(1,)] * n, *(() if f else (1,) for f in free)]
-            out.append(_product(found, chosen, round_powers(columns, target, w, whole_grids, reach=0.5)))
+            yield _product(found, chosen, round_powers(columns, target, w, whole_grids, reach=0.5))
         if 1 <= len(chosen) <= 2 and not all(free):
             # noise moves powers together: as an alternative, composites to whole powers
             power = np.where(free, value[n + 1 :], np.where(value[n + 1 :] < 0, -1, 1))
             rest = round_powers(base, target - factors @ power, w, grids, reach=0.25)
-            out.append(_product(found, chosen, np.r_[rest, power]))
-    return out
+            yield _product(found, chosen, np.r_[rest, power])
 
 
 def _product(found: Factors, chosen: Chosen, value: np.ndarray) -> sympy.Expr:
