@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from sciml.builders.molecule.labels import ATOM, BOND
 from sciml.graph import Graph, Spec
 from sciml.models.pooling import Pool, pooled
 from sciml.nn.directed_messages import DirectedMessages
 from sciml.nn.embedding import LabelEmbedding
+from sciml.nn.environments import environments
 from sciml.nn.message_passing import segment_reduce
 from sciml.symmetry import Symmetry
 
@@ -35,6 +37,7 @@ class DMPNN(nn.Module):
     """
 
     symmetry = Symmetry(("S",))
+    fused = True  # compute each kind of edge once; False computes each edge
 
     def __init__(
         self, channels: int = 300, steps: int = 2, dropout: float = 0.0, pool: Pool = "mean"
@@ -56,6 +59,13 @@ class DMPNN(nn.Module):
         Raises:
             ValueError: graphs without the labels of `molecule_graph`.
         """
+        x = self._by_kinds(graph) if self._shares(graph) else self._by_edges(graph)
+        spec = {"x": Spec(f"{self.channels}x0e")}
+        graph = graph.with_nodes(spec, x=x)
+        return graph.with_globals(spec, x=pooled(graph, self.pool))
+
+    def _by_edges(self, graph: Graph) -> Float[Tensor, "nodes channels"]:
+        """The equations as they stand."""
         inner = self.bonds(self.sending(self.atoms(graph)))
         sent = inner.nodes["x_sending"].index_select(0, graph.sender)
         first = torch.relu(sent + inner.edges["e"])
@@ -63,7 +73,30 @@ class DMPNN(nn.Module):
         for _ in range(self.steps):
             inner = self.step(inner)
         heard = segment_reduce(inner.edges["h"], graph.receiver, graph.num_nodes)
-        x = self.dropout(torch.relu(inner.nodes["x_last"] + self.last(heard)))
-        spec = {"x": Spec(f"{self.channels}x0e")}
-        graph = graph.with_nodes(spec, x=x)
-        return graph.with_globals(spec, x=pooled(graph, self.pool))
+        return self.dropout(torch.relu(inner.nodes["x_last"] + self.last(heard)))
+
+    def _shares(self, graph: Graph) -> bool:
+        """Whether edges that cannot be told apart may share one computation (see `environments`).
+
+        Not where each has its own dropout or is recorded, nor on devices that would have to wait until the
+        kinds are counted.
+        """
+        if not self.fused or graph.device.type != "cpu" or torch.compiler.is_compiling():
+            return False
+        return not (self.training and self.dropout.p) and self.step._recording is None
+
+    def _by_kinds(self, graph: Graph) -> Float[Tensor, "nodes channels"]:
+        """The same for one edge of each kind, and W_m before the sum: there are fewer kinds than edges."""
+        self.sending.check(graph)
+        self.bonds.check(graph)
+        kinds = environments(graph, ATOM, BOND, self.steps)
+        labels = {name: graph.nodes[name].index_select(0, kinds.atoms.row) for name in ATOM}
+        row, atom = kinds.edges[0].row, kinds.atoms.of
+        sent = self.sending.vectors(labels).index_select(0, atom[graph.sender[row]])
+        first = h = torch.relu(sent + self.bonds.vectors({name: graph.edges[name][row] for name in BOND}))
+        for heard, edges in zip(kinds.steps, kinds.edges[1:]):
+            start = first.index_select(0, kinds.edges[0].of[edges.row])
+            h = torch.relu(start + heard.sum(self.step.linear(h)))
+        own = self.atoms.vectors(labels).index_select(0, atom[kinds.nodes.row])
+        x = torch.relu(own + self.last(kinds.last.sum(h)))
+        return x.index_select(0, kinds.nodes.of)
