@@ -5,8 +5,9 @@
 
 FOLDER holds MoleculeNet's SAMPL.csv, delaney-processed.csv and Lipophilicity.csv. Rows are appended as they
 come, and what is in the file already is not run again. Options of the model are ``model.NAME=VALUE``,
-those of the training ``task.NAME=VALUE``, as in conf/; seconds=180 bounds the training of each split. With
-test=false only the error on validation is measured, for the choice of settings.
+those of the training ``task.NAME=VALUE``, as in conf/. The seconds are the processor's, in training. With
+test=false only the error on validation is measured, for the choice of settings; baselines=false leaves out
+the mean, ridge regression and forest.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ DEFAULTS = {
     "sets": list(SETS),
     "by": ["random", "scaffold"],
     "seeds": [0, 1, 2, 3, 4],
-    "seconds": 180,
     "test": True,
+    "baselines": True,
     "label": "default",
     "model": {},
     "task": {},
@@ -91,17 +92,16 @@ def run(data, seed: int, options) -> list[tuple]:
         coverage=task.coverage,
     )
     training = {k: v for k, v in task.items() if k not in ("kind", "members", "coverage")}
-    start = time.perf_counter()
+    start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        limit = time.strftime("00:%H:%M:%S", time.gmtime(options.seconds))
-        train_property(model, data, folder, **training, seed=seed, max_time=limit, progress=False)
-    seconds = time.perf_counter() - start
+        train_property(model, data, folder, **training, seed=seed, progress=False)
+    seconds = time.process_time() - start
     part = data.test if options.test else data.validation
     true = part.globals["y"].double().numpy()
     error = predicted(model, part) - true
     coverage = float((np.abs(error) <= model.half_width.numpy()).mean())
     rows = [("network", rmse(error), coverage, seconds)]
-    if options.test:
+    if options.test and options.baselines:
         guesses = property_baselines(data, seed=seed)
         rows += [(name, rmse(guess - true), float("nan"), 0.0) for name, guess in guesses.items()]
     return rows
@@ -131,7 +131,7 @@ def show(output: Path) -> None:
     import pandas as pd
 
     rows = pd.read_csv(output)
-    table = Table("", "set", "split", "who", "splits", "RMSE", "coverage", "seconds at most")
+    table = Table("", "set", "split", "who", "splits", "RMSE", "coverage", "CPU s at most")
     for key, group in rows.groupby(["label", "set", "by", "who"], sort=False):
         spread = group["rmse"].std() if len(group) > 1 else float("nan")
         error = f"{group['rmse'].mean():.3f} ± {spread:.3f}"

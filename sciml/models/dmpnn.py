@@ -11,7 +11,7 @@ from sciml.graph import Graph, Spec
 from sciml.models.pooling import Pool, pooled
 from sciml.nn.directed_messages import DirectedMessages
 from sciml.nn.embedding import LabelEmbedding
-from sciml.nn.environments import environments
+from sciml.nn.environments import Environments, environments
 from sciml.nn.message_passing import segment_reduce
 from sciml.symmetry import Symmetry
 
@@ -53,13 +53,18 @@ class DMPNN(nn.Module):
         self.last = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, graph: Graph) -> Graph:
+    def forward(self, graph: Graph, kinds: Environments | None = None) -> Graph:
         """Return the graph with a vector for each molecule.
+
+        Args:
+            graph: the molecules.
+            kinds: what `prepare` returned, where several networks with as many steps read the same graph.
 
         Raises:
             ValueError: graphs without the labels of `molecule_graph`.
         """
-        x = self._by_kinds(graph) if self._shares(graph) else self._by_edges(graph)
+        kinds = self.prepare(graph) if kinds is None else kinds
+        x = self._by_edges(graph) if kinds is None else self._by_kinds(graph, kinds)
         spec = {"x": Spec(f"{self.channels}x0e")}
         graph = graph.with_nodes(spec, x=x)
         return graph.with_globals(spec, x=pooled(graph, self.pool))
@@ -75,28 +80,30 @@ class DMPNN(nn.Module):
         heard = segment_reduce(inner.edges["h"], graph.receiver, graph.num_nodes)
         return self.dropout(torch.relu(inner.nodes["x_last"] + self.last(heard)))
 
-    def _shares(self, graph: Graph) -> bool:
-        """Whether edges that cannot be told apart may share one computation (see `environments`).
+    def prepare(self, graph: Graph) -> Environments | None:
+        """Find the edges that may share one computation, since nothing can tell them apart.
 
-        Not where each has its own dropout or is recorded, nor on devices that would have to wait until the
-        kinds are counted.
+        There are none where each has its own dropout or is recorded; nor on devices that would have to wait
+        until the kinds are counted.
         """
         if not self.fused or graph.device.type != "cpu" or torch.compiler.is_compiling():
-            return False
-        return not (self.training and self.dropout.p) and self.step._recording is None
-
-    def _by_kinds(self, graph: Graph) -> Float[Tensor, "nodes channels"]:
-        """The same for one edge of each kind, and W_m before the sum: there are fewer kinds than edges."""
+            return None
+        if (self.training and self.dropout.p) or self.step._recording is not None:
+            return None
         self.sending.check(graph)
         self.bonds.check(graph)
-        kinds = environments(graph, ATOM, BOND, self.steps)
-        labels = {name: graph.nodes[name].index_select(0, kinds.atoms.row) for name in ATOM}
-        row, atom = kinds.edges[0].row, kinds.atoms.of
-        sent = self.sending.vectors(labels).index_select(0, atom[graph.sender[row]])
-        first = h = torch.relu(sent + self.bonds.vectors({name: graph.edges[name][row] for name in BOND}))
+        return environments(graph, ATOM, BOND, self.steps)
+
+    def _by_kinds(self, graph: Graph, kinds: Environments) -> Float[Tensor, "nodes channels"]:
+        """The same for one edge of each kind, and W_m before the sum: there are fewer kinds than edges."""
+        atom, row = kinds.atoms.of, kinds.edges[0].row
+        labels, sorts = kinds.atom_labels.to(self.last.weight), kinds.bond_labels.to(self.last.weight)
+        sent = (labels @ self.sending.table).index_select(0, atom.index_select(0, graph.sender[row]))
+        bonds = (sorts @ self.bonds.table).index_select(0, kinds.bonds.of.index_select(0, row))
+        first = h = torch.relu(sent + bonds)
         for heard, edges in zip(kinds.steps, kinds.edges[1:]):
             start = first.index_select(0, kinds.edges[0].of[edges.row])
             h = torch.relu(start + heard.sum(self.step.linear(h)))
-        own = self.atoms.vectors(labels).index_select(0, atom[kinds.nodes.row])
+        own = (labels @ self.atoms.table).index_select(0, atom.index_select(0, kinds.nodes.row))
         x = torch.relu(own + self.last(kinds.last.sum(h)))
         return x.index_select(0, kinds.nodes.of)

@@ -43,10 +43,10 @@ class Member(nn.Module):
         self.readout = mlp(channels + descriptors, (channels,), outputs, "relu")
 
     def forward(
-        self, graph: Graph, descriptors: Float[Tensor, "graphs descriptors"] | None
+        self, graph: Graph, descriptors: Float[Tensor, "graphs descriptors"] | None, **prepared: Any
     ) -> Float[Tensor, "graphs outputs"]:
-        """Return what the readout says."""
-        x = self.encoder(graph).globals["x"]
+        """Return what the readout says; ``prepared`` is what the encoder need not find out again."""
+        x = self.encoder(graph, **prepared).globals["x"]
         return self.readout(self.dropout(x if descriptors is None else torch.cat([x, descriptors], dim=1)))
 
 
@@ -131,7 +131,9 @@ class PropertyPredictor(nn.Module):
     def forward(self, graph: Graph) -> Graph:
         """Return the graph with what each member says of each property."""
         given = self._descriptors(graph)
-        predicted = torch.stack([member(graph, given) for member in self.members], dim=1)
+        first = self.members[0].encoder
+        prepared = {"kinds": first.prepare(graph)} if isinstance(first, DMPNN) else {}
+        predicted = torch.stack([member(graph, given, **prepared) for member in self.members], dim=1)
         return graph.with_globals({"predicted": Spec()}, predicted=predicted)
 
     def _descriptors(self, graph: Graph) -> Float[Tensor, "graphs descriptors"] | None:

@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
@@ -45,7 +45,7 @@ class LabelEmbedding(nn.Module):
         super().__init__()
         if not labels:
             raise ValueError("LabelEmbedding needs at least one label field.")
-        self.place, self.field, self.channels = place, field, channels
+        self.place, self.field, self.channels, self.labels = place, field, channels, tuple(labels)
         self.tables = nn.ParameterDict(
             {name: nn.Parameter(torch.randn(size, channels)) for name, size in labels.items()}
         )
@@ -60,7 +60,8 @@ class LabelEmbedding(nn.Module):
         """
         self.check(graph)
         spec = {self.field: Spec(f"{self.channels}x0e")}
-        vectors = self.vectors(getattr(graph, self.place))
+        fields = getattr(graph, self.place)
+        vectors = reduce(torch.add, (t.index_select(0, fields[name]) for name, t in self.tables.items()))
         return getattr(graph, f"with_{self.place}")(spec, **{self.field: vectors})
 
     def check(self, graph: Graph) -> None:
@@ -79,6 +80,7 @@ class LabelEmbedding(nn.Module):
                     f"{self.place} has {', '.join(fields) or 'no fields'}."
                 )
 
-    def vectors(self, fields: Mapping[str, Int[Tensor, "rows"]]) -> Float[Tensor, "rows channels"]:
-        """Return the vectors of rows of labels."""
-        return reduce(torch.add, (t.index_select(0, fields[name]) for name, t in self.tables.items()))
+    @property
+    def table(self) -> Float[Tensor, "values channels"]:
+        """All vectors in the order of the labels, not the dictionary's: the linear map of one-hot columns."""
+        return torch.cat([self.tables[name] for name in self.labels])

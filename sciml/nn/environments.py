@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sciml.graph import Graph
 from sciml.nn.directed_messages import reverse_edges
-from sciml.nn.gather import gather_sum
+from sciml.nn.gather import Gathering
 
 
 @dataclass(frozen=True)
@@ -42,29 +42,12 @@ class Kinds:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """Which kinds one row of each kind hears: a sparse matrix of ones.
-
-    Attributes:
-        sender, receiver: the kind that is heard, and by which; receivers ascend.
-        size: number of kinds that hear.
-    """
-
-    sender: Int[Tensor, "pairs"]
-    receiver: Int[Tensor, "pairs"]
-    size: int
-
-    def sum(self, values: Float[Tensor, "senders channels"]) -> Float[Tensor, "size channels"]:
-        """Return Σ over what each kind hears."""
-        return gather_sum(values, self.sender, self.receiver, self.size)
-
-
-@dataclass(frozen=True)
 class Environments:
     """The kinds of a graph's atoms and directed edges.
 
     Attributes:
-        atoms: by their labels.
+        atoms, bonds: by their labels.
+        atom_labels, bond_labels: of each of these kinds, as columns of 0 and 1 in the order of the labels.
         edges: by the labels of their senders and their own, then by what they have heard after each step.
         steps: what the edges of each step hear of those of the step before: all that come into their sender,
             but the reverse edge.
@@ -73,10 +56,13 @@ class Environments:
     """
 
     atoms: Kinds
+    bonds: Kinds
+    atom_labels: Float[Tensor, "atoms values"]
+    bond_labels: Float[Tensor, "bonds values"]
     edges: tuple[Kinds, ...]
-    steps: tuple[Heard, ...]
+    steps: tuple[Gathering, ...]
     nodes: Kinds
-    last: Heard
+    last: Gathering
 
 
 def environments(
@@ -102,14 +88,16 @@ def environments(
         place, by = _incoming(pointer, graph.sender.index_select(0, now.row))
         own = reverse.index_select(0, now.row).index_select(0, by)
         other = (place != own) | ~known.index_select(0, now.row).index_select(0, by)
-        heard.append(Heard(before.of.index_select(0, place[other]), by[other], len(now)))
+        sender = before.of.index_select(0, place[other])
+        heard.append(Gathering.of(sender, by[other], len(before), len(now)))
         edges.append(now)
         hashed = _hash(now.of)
         total = _sum(hashed, graph)
     nodes = kinds(_hash(node.of) + _hash(total))
     place, by = _incoming(pointer, nodes.row)
-    last = Heard(edges[-1].of.index_select(0, place), by, len(nodes))
-    return Environments(node, tuple(edges), tuple(heard), nodes, last)
+    last = Gathering.of(edges[-1].of.index_select(0, place), by, len(edges[-1]), len(nodes))
+    columns = _columns(graph.nodes, atoms, node), _columns(graph.edges, bonds, bond)
+    return Environments(node, bond, *columns, tuple(edges), tuple(heard), nodes, last)
 
 
 def kinds(key: Int[Tensor, "rows"]) -> Kinds:
@@ -125,6 +113,17 @@ def kinds(key: Int[Tensor, "rows"]) -> Kinds:
 def _by_labels(fields: Mapping[str, Tensor], labels: Mapping[str, Sized]) -> Kinds:
     """Return rows by all of their labels, read as the digits of one number."""
     return kinds(reduce(lambda key, name: key * len(labels[name]) + fields[name], labels, 0))
+
+
+def _columns(
+    fields: Mapping[str, Tensor], labels: Mapping[str, Sized], kinds: Kinds
+) -> Float[Tensor, "kinds values"]:
+    """Return the labels of each kind as columns of 0 and 1."""
+    sizes = torch.tensor([len(values) for values in labels.values()], device=kinds.row.device)
+    place = torch.stack([fields[name].index_select(0, kinds.row) for name in labels], dim=1)
+    place = place + (sizes.cumsum(0) - sizes)
+    empty = torch.zeros(len(kinds), sum(map(len, labels.values())), device=kinds.row.device)
+    return empty.scatter_(1, place, 1.0)
 
 
 def _sum(hashed: Int[Tensor, "edges"], graph: Graph) -> Int[Tensor, "nodes"]:

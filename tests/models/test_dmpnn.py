@@ -111,7 +111,7 @@ def test_edges_are_of_one_kind_where_the_unfolded_trees_are_equal(random, nodes,
         assert len(set(trees)) == len(kinds) == len(set(zip(trees, kinds.of.tolist())))
     for depth, heard in enumerate(found.steps):
         for number, e in enumerate(found.edges[depth + 1].row.tolist()):
-            senders = heard.sender[heard.receiver == number].tolist()
+            senders = heard.sender[heard.pointer[number] : heard.pointer[number + 1]].tolist()
             v, w = pairs[e]
             expected = [k for k, (x, y) in enumerate(pairs) if y == v and (x, y) != (w, v)]
             assert sorted(senders) == sorted(found.edges[depth].of[expected].tolist())

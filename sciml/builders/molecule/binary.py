@@ -142,8 +142,5 @@ def _mark_rings(
     following = member[np.repeat(begin, size) + (within + 1) % np.repeat(size, size)]
     columns[0][member, 5] = 1
     ends = columns[1][:, :2] + np.repeat(first, bonds)[:, None]
-    columns[1][:, 4] = np.isin(_pair(*ends.T, atoms.sum()), _pair(member, following, atoms.sum()))
-
-
-def _pair(one: np.ndarray, other: np.ndarray, size: int) -> np.ndarray:
-    return np.minimum(one, other) * size + np.maximum(one, other)
+    pair = lambda a, b: np.minimum(a, b) * atoms.sum() + np.maximum(a, b)
+    columns[1][:, 4] = np.isin(pair(ends[:, 0], ends[:, 1]), pair(member, following))
