@@ -28,7 +28,8 @@ from rich.table import Table
 
 from sciml.datasets import read_molecule_table, split_molecules
 from sciml.models import PropertyPredictor
-from sciml.training.property import predicted, property_data, property_graphs, train_property
+from sciml.models.descriptor_process import MOST
+from sciml.training.property import each_alone, predicted, property_data, property_graphs, train_property
 from sciml.training.property_baselines import property_baselines
 
 SETS = {  # name: file, column of the measured values
@@ -87,11 +88,12 @@ def run(data, seed: int, options) -> list[tuple]:
         **{name: model_options[name] for name in ("encoder", "channels", "steps", "dropout", "pool")},
         descriptors=data.train.globals["descriptors"].shape[1],
         members=task.members,
+        points=min(len(data.train), MOST) if task.process else 0,
         mean=mean,
         scale=scale,
         coverage=task.coverage,
     )
-    training = {k: v for k, v in task.items() if k not in ("kind", "members", "coverage")}
+    training = {k: v for k, v in task.items() if k not in ("kind", "members", "coverage", "process")}
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         train_property(model, data, folder, **training, seed=seed, progress=False)
@@ -101,6 +103,9 @@ def run(data, seed: int, options) -> list[tuple]:
     error = predicted(model, part) - true
     coverage = float((np.abs(error) <= model.half_width.numpy()).mean())
     rows = [("network", rmse(error), coverage, seconds)]
+    if model.process is not None:  # its two parts alone
+        for name, guess in zip(("networks alone", "process alone"), each_alone(model, part)):
+            rows.append((name, rmse(guess - true), float("nan"), 0.0))
     if options.test and options.baselines:
         guesses = property_baselines(data, seed=seed)
         rows += [(name, rmse(guess - true), float("nan"), 0.0) for name, guess in guesses.items()]
