@@ -18,6 +18,7 @@ from sciml.datasets import MoleculeTable, freesolv, read_molecule_table, split_m
 from sciml.datasets.molecule_table import find_smiles_column, with_test
 from sciml.datasets.tables import read_table
 from sciml.models import PropertyPredictor
+from sciml.models.descriptor_process import MOST
 from sciml.training.agreement import affinity_metrics, label_metrics
 from sciml.training.property import PropertyData, predicted, property_data, train_property
 from sciml.training.property_baselines import property_baselines
@@ -44,7 +45,7 @@ def property_(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     model = make_model(config, data)
     check_same_run(config, run_dir, ("data", "model", "task", "seed"))
     trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
-    options = {k: v for k, v in config.task.items() if k not in ("kind", "members", "coverage")}
+    options = {k: v for k, v in config.task.items() if k not in ("kind", "members", "coverage", "process")}
     before = time.perf_counter()
     train_property(model, data, run_dir, **options, **trainer, seed=config.seed)
     seconds = time.perf_counter() - before
@@ -107,6 +108,8 @@ def make_model(config: DictConfig, data: PropertyData) -> PropertyPredictor:
         config.model.members, config.model.coverage = config.task.members, config.task.coverage
         if data.kind == "regression":
             config.model.mean, config.model.scale = mean, scale
+            if config.task.process and given is not None:
+                config.model.points = min(len(data.train), MOST)
     torch.manual_seed(config.seed)
     model = build(config.model, "model")
     assert isinstance(model, PropertyPredictor)

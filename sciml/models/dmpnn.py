@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from sciml.builders.molecule.labels import ATOM, BOND
 from sciml.graph import Graph, Spec
 from sciml.models.pooling import Pool, pooled
 from sciml.nn.directed_messages import DirectedMessages
 from sciml.nn.embedding import LabelEmbedding
+from sciml.nn.environments import Environments, environments
 from sciml.nn.message_passing import segment_reduce
 from sciml.symmetry import Symmetry
 
@@ -35,6 +37,7 @@ class DMPNN(nn.Module):
     """
 
     symmetry = Symmetry(("S",))
+    fused = True  # compute each kind of edge once; False computes each edge
 
     def __init__(
         self, channels: int = 300, steps: int = 2, dropout: float = 0.0, pool: Pool = "mean"
@@ -50,12 +53,24 @@ class DMPNN(nn.Module):
         self.last = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, graph: Graph) -> Graph:
+    def forward(self, graph: Graph, kinds: Environments | None = None) -> Graph:
         """Return the graph with a vector for each molecule.
+
+        Args:
+            graph: the molecules.
+            kinds: what `prepare` returned, where several networks with as many steps read the same graph.
 
         Raises:
             ValueError: graphs without the labels of `molecule_graph`.
         """
+        kinds = self.prepare(graph) if kinds is None else kinds
+        x = self._by_edges(graph) if kinds is None else self._by_kinds(graph, kinds)
+        spec = {"x": Spec(f"{self.channels}x0e")}
+        graph = graph.with_nodes(spec, x=x)
+        return graph.with_globals(spec, x=pooled(graph, self.pool))
+
+    def _by_edges(self, graph: Graph) -> Float[Tensor, "nodes channels"]:
+        """The equations as they stand."""
         inner = self.bonds(self.sending(self.atoms(graph)))
         sent = inner.nodes["x_sending"].index_select(0, graph.sender)
         first = torch.relu(sent + inner.edges["e"])
@@ -63,7 +78,32 @@ class DMPNN(nn.Module):
         for _ in range(self.steps):
             inner = self.step(inner)
         heard = segment_reduce(inner.edges["h"], graph.receiver, graph.num_nodes)
-        x = self.dropout(torch.relu(inner.nodes["x_last"] + self.last(heard)))
-        spec = {"x": Spec(f"{self.channels}x0e")}
-        graph = graph.with_nodes(spec, x=x)
-        return graph.with_globals(spec, x=pooled(graph, self.pool))
+        return self.dropout(torch.relu(inner.nodes["x_last"] + self.last(heard)))
+
+    def prepare(self, graph: Graph) -> Environments | None:
+        """Find the edges that may share one computation, since nothing can tell them apart.
+
+        There are none where each has its own dropout or is recorded; nor on devices that would have to wait
+        until the kinds are counted.
+        """
+        if not self.fused or graph.device.type != "cpu" or torch.compiler.is_compiling():
+            return None
+        if (self.training and self.dropout.p) or self.step._recording is not None:
+            return None
+        self.sending.check(graph)
+        self.bonds.check(graph)
+        return environments(graph, ATOM, BOND, self.steps)
+
+    def _by_kinds(self, graph: Graph, kinds: Environments) -> Float[Tensor, "nodes channels"]:
+        """The same for one edge of each kind, and W_m before the sum: there are fewer kinds than edges."""
+        atom, row = kinds.atoms.of, kinds.edges[0].row
+        labels, sorts = kinds.atom_labels.to(self.last.weight), kinds.bond_labels.to(self.last.weight)
+        sent = (labels @ self.sending.table).index_select(0, atom.index_select(0, graph.sender[row]))
+        bonds = (sorts @ self.bonds.table).index_select(0, kinds.bonds.of.index_select(0, row))
+        first = h = torch.relu(sent + bonds)
+        for heard, edges in zip(kinds.steps, kinds.edges[1:]):
+            start = first.index_select(0, kinds.edges[0].of[edges.row])
+            h = torch.relu(start + heard.sum(self.step.linear(h)))
+        own = (labels @ self.atoms.table).index_select(0, atom.index_select(0, kinds.nodes.row))
+        x = torch.relu(own + self.last(kinds.last.sum(h)))
+        return x.index_select(0, kinds.nodes.of)

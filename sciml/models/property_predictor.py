@@ -14,6 +14,7 @@ from sciml.builders.atoms import ELEMENTS
 from sciml.builders.molecule import Molecules, molecule_graph, parse_molecules, without_hydrogens
 from sciml.builders.molecule.descriptors import molecule_descriptors
 from sciml.graph import Graph, Spec
+from sciml.models.descriptor_process import DescriptorProcess
 from sciml.models.dmpnn import DMPNN
 from sciml.models.gin import GIN
 from sciml.models.pooling import Pool
@@ -43,10 +44,10 @@ class Member(nn.Module):
         self.readout = mlp(channels + descriptors, (channels,), outputs, "relu")
 
     def forward(
-        self, graph: Graph, descriptors: Float[Tensor, "graphs descriptors"] | None
+        self, graph: Graph, descriptors: Float[Tensor, "graphs descriptors"] | None, **prepared: Any
     ) -> Float[Tensor, "graphs outputs"]:
-        """Return what the readout says."""
-        x = self.encoder(graph).globals["x"]
+        """Return what the readout says; ``prepared`` is what the encoder need not find out again."""
+        x = self.encoder(graph, **prepared).globals["x"]
         return self.readout(self.dropout(x if descriptors is None else torch.cat([x, descriptors], dim=1)))
 
 
@@ -63,12 +64,15 @@ class PropertyPredictor(nn.Module):
         pool: "mean", or "sum" for properties that grow with the molecule.
         descriptors: number of RDKit's descriptors that are read beside the graph; 0 reads none.
         members: networks; the prediction is their mean.
+        points: training molecules that a Gaussian process on the descriptors remembers beside the networks
+            (`DescriptorProcess`); 0 has none.
         mean, scale: of each property in training, for regression.
         coverage: of the intervals that `predict` gives.
 
     Attributes:
         half_width: of the interval of each property (infinite until it has been measured on molecules that
             were not trained on).
+        share: of the process in the prediction of each property; the rest is the networks'.
         seen: elements that training saw. What is said of others is not known to mean anything.
 
     Input: graphs of `molecule_graph`, with ``globals["descriptors"]`` (graphs, descriptors) if they are read.
@@ -76,7 +80,8 @@ class PropertyPredictor(nn.Module):
     odds for labels.
 
     Raises:
-        ValueError: an unknown kind or encoder, no target, statistics for another number of targets.
+        ValueError: an unknown kind or encoder, no target, statistics for another number of targets, a process
+            without descriptors or for labels.
     """
 
     symmetry = Symmetry(("S",))
@@ -85,6 +90,7 @@ class PropertyPredictor(nn.Module):
     descriptor_mean: Tensor
     descriptor_scale: Tensor
     half_width: Tensor
+    share: Tensor
     seen: Tensor
 
     def __init__(
@@ -99,6 +105,7 @@ class PropertyPredictor(nn.Module):
         pool: Pool = "mean",
         descriptors: int = 0,
         members: int = 1,
+        points: int = 0,
         mean: Sequence[float] | None = None,
         scale: Sequence[float] | None = None,
         coverage: float = 0.9,
@@ -116,6 +123,10 @@ class PropertyPredictor(nn.Module):
                 f"{len(targets)} targets with {len(mean)} means and {len(scale)} scales, {members} members: "
                 "expected one mean and scale for each target, and at least one of all."
             )
+        if points and (not descriptors or kind != "regression"):
+            raise ValueError(
+                f"points={points}: a Gaussian process needs descriptors, and learns numbers only."
+            )
         self.targets, self.kind, self.coverage, self.num_descriptors = targets, kind, coverage, descriptors
         make = lambda: ENCODERS[encoder](channels, steps, dropout, pool)
         self.members = nn.ModuleList(
@@ -126,12 +137,16 @@ class PropertyPredictor(nn.Module):
         self.register_buffer("descriptor_mean", torch.zeros(descriptors))
         self.register_buffer("descriptor_scale", torch.ones(descriptors))
         self.register_buffer("half_width", torch.full((len(targets),), torch.inf))
+        self.process = DescriptorProcess(points, descriptors, len(targets)) if points else None
+        self.register_buffer("share", torch.zeros(len(targets)))
         self.register_buffer("seen", torch.zeros(ELEMENTS, dtype=torch.bool))
 
     def forward(self, graph: Graph) -> Graph:
         """Return the graph with what each member says of each property."""
         given = self._descriptors(graph)
-        predicted = torch.stack([member(graph, given) for member in self.members], dim=1)
+        first = self.members[0].encoder
+        prepared = {"kinds": first.prepare(graph)} if isinstance(first, DMPNN) else {}
+        predicted = torch.stack([member(graph, given, **prepared) for member in self.members], dim=1)
         return graph.with_globals({"predicted": Spec()}, predicted=predicted)
 
     def _descriptors(self, graph: Graph) -> Float[Tensor, "graphs descriptors"] | None:
@@ -159,7 +174,20 @@ class PropertyPredictor(nn.Module):
         predicted = self(graph).globals["predicted"]
         if self.kind == "classification":
             return predicted.sigmoid().mean(1)
-        return predicted.mean(1) * self.scale + self.mean
+        mean, given = predicted.mean(1), self._descriptors(graph)
+        if self.process is not None and given is not None:
+            mean = torch.lerp(mean, self.process(given), self.share)
+        return mean * self.scale + self.mean
+
+    @torch.no_grad()
+    def fit_process(self, graphs: Graph) -> None:
+        """Fit the process, if there is one, to training graphs with ``globals["y"]``, evenly taken."""
+        if self.process is not None:
+            taken = torch.linspace(0, len(graphs) - 1, len(self.process.points)).round().long()
+            graphs = graphs[taken.to(graphs.device)]
+            given = self._descriptors(graphs)
+            assert given is not None
+            self.process.fit(given, self.standardized(graphs.globals["y"]))
 
     def standardized(self, values: Float[Tensor, "... targets"]) -> Float[Tensor, "... targets"]:
         """Return values in units of their spread in training."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Literal
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
@@ -43,7 +45,7 @@ class LabelEmbedding(nn.Module):
         super().__init__()
         if not labels:
             raise ValueError("LabelEmbedding needs at least one label field.")
-        self.place, self.field, self.channels = place, field, channels
+        self.place, self.field, self.channels, self.labels = place, field, channels, tuple(labels)
         self.tables = nn.ParameterDict(
             {name: nn.Parameter(torch.randn(size, channels)) for name, size in labels.items()}
         )
@@ -54,10 +56,21 @@ class LabelEmbedding(nn.Module):
         """Look the vectors up.
 
         Raises:
+            ValueError: see `check`.
+        """
+        self.check(graph)
+        spec = {self.field: Spec(f"{self.channels}x0e")}
+        fields = getattr(graph, self.place)
+        vectors = reduce(torch.add, (t.index_select(0, fields[name]) for name, t in self.tables.items()))
+        return getattr(graph, f"with_{self.place}")(spec, **{self.field: vectors})
+
+    def check(self, graph: Graph) -> None:
+        """Hold the labels of a graph against the tables.
+
+        Raises:
             ValueError: a label field that is not there, or counts other classes.
         """
         fields = getattr(graph, self.place) or {}
-        total = None
         for name, table in self.tables.items():
             classes = graph.spec(self.place, name).classes
             if name not in fields or classes not in (None, len(table)):
@@ -66,7 +79,8 @@ class LabelEmbedding(nn.Module):
                     f"LabelEmbedding reads {self.place}.{name} with {len(table)} classes, which {found}; "
                     f"{self.place} has {', '.join(fields) or 'no fields'}."
                 )
-            vectors = table.index_select(0, fields[name])
-            total = vectors if total is None else total + vectors
-        spec = {self.field: Spec(f"{self.channels}x0e")}
-        return getattr(graph, f"with_{self.place}")(spec, **{self.field: total})
+
+    @property
+    def table(self) -> Float[Tensor, "values channels"]:
+        """All vectors in the order of the labels, not the dictionary's: the linear map of one-hot columns."""
+        return torch.cat([self.tables[name] for name in self.labels])

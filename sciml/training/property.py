@@ -200,8 +200,8 @@ def train_property(
 ) -> None:
     """Train, or go on where an earlier call in the same directory was ended; then measure the intervals.
 
-    Afterwards the model has, of each member, the weights with the lowest validation loss, and the half-widths
-    of `conformal_half_width` on the validation molecules.
+    Afterwards the model has, of each member, the weights with the lowest validation loss; its process, with
+    the share of `best_shares`; and the half-widths of `conformal_half_width`, all on validation molecules.
 
     Args:
         model, data: what learns, and from what.
@@ -219,11 +219,16 @@ def train_property(
     task.use_best()
     if model.kind == "regression":
         true = data.validation.globals["y"].double().numpy()
+        if model.process is not None:
+            model.fit_process(data.train)
+            model.share.copy_(torch.from_numpy(best_shares(*each_alone(model, data.validation), true)))
         half = conformal_half_width(np.abs(predicted(model, data.validation) - true), model.coverage)
         model.half_width.copy_(torch.from_numpy(half))
         path = Path(run_dir) / "checkpoints" / "last.ckpt"
         checkpoint = load_checkpoint(path)
-        checkpoint["state_dict"]["model.half_width"] = model.half_width.cpu().clone()
+        known = dict(model.state_dict())
+        later = (name for name in known if name.startswith(("half_width", "share", "process.")))
+        checkpoint["state_dict"] |= {f"model.{name}": known[name].cpu().clone() for name in later}
         AtomicCheckpoints().save_checkpoint(checkpoint, path)
 
 
@@ -234,6 +239,27 @@ def predicted(model: PropertyPredictor, graphs: Graph) -> Float[np.ndarray, "gra
     device = model.half_width.device
     parts = [model.answer(batch.to(device)).cpu() for batch in Batches(graphs, EVALUATED)]
     return torch.cat(parts).double().numpy()
+
+
+def each_alone(model: PropertyPredictor, graphs: Graph) -> list[Float[np.ndarray, "graphs targets"]]:
+    """Return the predictions of a model's networks alone, and of its process alone."""
+    shares, found = model.share.clone(), []
+    for share in (0.0, 1.0):
+        model.share.fill_(share)
+        found.append(predicted(model, graphs))
+    model.share.copy_(shares)
+    return found
+
+
+def best_shares(
+    networks: Float[np.ndarray, "molecules targets"],
+    process: Float[np.ndarray, "molecules targets"],
+    true: Float[np.ndarray, "molecules targets"],
+) -> Float[np.ndarray, "targets"]:
+    """Return the share of the process, 0 to 1, with which squared errors are smallest; NaN is not known."""
+    left, apart = np.where(np.isfinite(true), [true - networks, process - networks], 0.0)
+    along, length = (left * apart).sum(0), (apart**2).sum(0)
+    return np.divide(along, length, out=np.zeros_like(along), where=length > 0).clip(0, 1)
 
 
 def conformal_half_width(

@@ -41,4 +41,9 @@ CASES = [
         lambda: PropertyPredictor(["a", "b"], channels=6, steps=1, members=2, descriptors=3),
         described(MOLECULES),
     ),
+    Case(
+        "property predictor with a process",
+        lambda: PropertyPredictor(["a"], channels=6, steps=1, descriptors=3, points=2),
+        described(MOLECULES),
+    ),
 ]

@@ -2,13 +2,17 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from rdkit import Chem
 
 from sciml.builders import molecule_graph
 from sciml.builders.molecule import ATOM, BOND, one_hot
-from sciml.graph import Graph
+from sciml.graph import Graph, Spec
 from sciml.models import DMPNN, GIN
+from sciml.nn import recording
 from sciml.nn.directed_messages import reverse_edges
+from sciml.nn.environments import environments
 
 SMILES = ["OC(=O)c1ccccc1", "C", "CC#N", "[Na+].[Cl-]", "C1CC1C(F)Cl"]
 
@@ -56,6 +60,74 @@ def test_the_directed_network_is_that_of_the_paper(steps):
     found = net(molecule_graph(SMILES)).globals["x"]
     expected = torch.stack([dense_dmpnn(net, smiles) for smiles in SMILES])
     torch.testing.assert_close(found, expected)
+
+
+def outcome(net, graph, fused):
+    """Vectors of atoms and molecules, and the gradients of all weights."""
+    net.fused = fused
+    net.zero_grad()
+    found = net(graph)
+    weight = torch.linspace(-1, 2, found.globals["x"].numel(), dtype=torch.float64)
+    (found.globals["x"].flatten() * weight).sum().backward()
+    return [found.nodes["x"], *(p.grad for p in net.parameters() if p.grad is not None)]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 5])
+def test_each_kind_of_bond_computed_once_is_each_bond_computed(steps):
+    chains = [a + "C" * n + b for n in range(1, 7) for a in ("", "O", "F") for b in ("", "Cl", "c1ccccc1C")]
+    graph = molecule_graph([*SMILES, *chains])
+    net = model(steps=steps)
+    fused, edges = outcome(net, graph, True), outcome(net, graph, False)
+    for one, other in zip(fused, edges, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def labelled(random, nodes, edges):
+    """Any graph with few labels: with edges that have no reverse, and nodes that are alike."""
+    pairs = sorted({(random.randrange(nodes), random.randrange(nodes)) for _ in range(edges)})
+    draw = lambda size, most: torch.tensor([random.randrange(most) for _ in range(size)])
+    specs = {("nodes", "kind"): Spec(classes=2), ("edges", "sort"): Spec(classes=2)}
+    index = torch.tensor(pairs).T
+    return Graph.create(index, {"kind": draw(nodes, 2)}, {"sort": draw(len(pairs), 2)}, specs=specs)
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 8), st.integers(1, 20), st.integers(0, 3))
+def test_edges_are_of_one_kind_where_the_unfolded_trees_are_equal(random, nodes, edges, steps):
+    graph = labelled(random, nodes, edges)
+    pairs = graph.edge_index.T.tolist()
+    kind, sort = graph.nodes["kind"].tolist(), graph.edges["sort"].tolist()
+
+    def tree(e, depth):
+        v, w = pairs[e]
+        own = (kind[v], sort[e])
+        if not depth:
+            return own
+        heard = (k for k, (x, y) in enumerate(pairs) if y == v and (x, y) != (w, v))
+        return own, tuple(sorted(tree(k, depth - 1) for k in heard))
+
+    found = environments(graph, {"kind": range(2)}, {"sort": range(2)}, steps)
+    for depth, kinds in enumerate(found.edges):
+        trees = [tree(e, depth) for e in range(len(pairs))]
+        assert len(set(trees)) == len(kinds) == len(set(zip(trees, kinds.of.tolist())))
+    for depth, heard in enumerate(found.steps):
+        for number, e in enumerate(found.edges[depth + 1].row.tolist()):
+            senders = heard.sender[heard.pointer[number] : heard.pointer[number + 1]].tolist()
+            v, w = pairs[e]
+            expected = [k for k, (x, y) in enumerate(pairs) if y == v and (x, y) != (w, v)]
+            assert sorted(senders) == sorted(found.edges[depth].of[expected].tolist())
+
+
+def test_dropout_and_records_are_of_each_bond():
+    net = model(dropout=0.5).train()
+    torch.manual_seed(1)
+    pair = net(molecule_graph(["CCO", "CCO"])).globals["x"]
+    assert (pair[0] - pair[1]).abs().max() > 1e-6  # each has its own
+    graph = molecule_graph(SMILES)
+    net = model()
+    with recording(net) as tape:
+        recorded = net(graph).globals["x"]
+    assert [len(m) for m in tape.messages["step"]] == [graph.num_edges] * net.steps
+    torch.testing.assert_close(recorded, net(graph).globals["x"])
 
 
 def test_messages_do_not_come_back():

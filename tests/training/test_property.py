@@ -5,15 +5,21 @@ import pytest
 import torch
 from rdkit import Chem
 from rdkit.Chem import Descriptors
+from scipy.stats import multivariate_normal
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import DotProduct, Matern
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sciml.builders.molecule import descriptor_names, molecule_descriptors, read_sdf
 from sciml.datasets import MoleculeTable, split_molecules
 from sciml.models import PropertyPredictor
+from sciml.models.descriptor_process import LENGTH, LINEAR, NOISES, DescriptorProcess
 from sciml.training.agreement import label_metrics
 from sciml.training.property import (
     PropertyTask,
+    best_shares,
     conformal_half_width,
+    each_alone,
     predicted,
     property_data,
     train_property,
@@ -54,6 +60,78 @@ def learned(tmp_path_factory):
     model = network(found, members=2)
     train_property(model, found, folder, epochs=40, batch_size=32, learning_rate=1e-2, progress=False)
     return model, found, folder
+
+
+# ------------------------------------------------------------- the process beside it
+
+
+def test_the_process_is_that_of_scikit_learn():
+    """Same kernel and noise: the same mean; and no other noise of the list is more likely."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(30, 4, generator=random, dtype=torch.float64)
+    y = torch.stack([x[:, 0] - x[:, 1].square(), x[:, 2].sin()], dim=1)
+    y += 0.1 * torch.randn(30, 2, generator=random, dtype=torch.float64)
+    y[3:9, 1] = torch.nan  # was not measured
+    process = DescriptorProcess(30, 4, 2).double()
+    process.fit(x, y)
+    new = torch.randn(7, 4, generator=random, dtype=torch.float64)
+    length = LENGTH * 4**0.5
+    for target in range(2):
+        known = y[:, target].isfinite().numpy()
+        points, values = x.numpy()[known], y[:, target].numpy()[known]
+        mean, found = values.mean(), []
+        for noise in NOISES:
+            # scikit-learn's product is sigma_0^2 + x·x'; the amplitude is what the data say, in closed form.
+            linear = LINEAR / 4 * DotProduct(sigma_0=1e-9)
+            plain = GaussianProcessRegressor(linear + Matern(length, nu=1.5), alpha=noise, optimizer=None)
+            plain.fit(points, values - mean)
+            table = plain.kernel_(points) + noise * np.eye(len(points))
+            amplitude = (values - mean) @ np.linalg.solve(table, values - mean) / len(points)
+            likelihood = multivariate_normal(np.zeros(len(points)), amplitude * table).logpdf(values - mean)
+            found.append((likelihood, plain.predict(new.numpy()) + mean))
+        expected = max(found, key=lambda pair: pair[0])[1]
+        np.testing.assert_allclose(process(new)[:, target].numpy(), expected, rtol=1e-6)
+
+
+def test_shares_make_errors_smallest():
+    random = np.random.default_rng(0)
+    true = random.normal(size=(50, 3))
+    networks = true + random.normal(size=true.shape)
+    process = true + np.array([0.5, 1.0, 30.0]) * random.normal(size=true.shape)
+    true[::7, 1] = np.nan
+    shares = best_shares(networks, process, true)
+    tried = np.linspace(0, 1, 2001)[:, None, None]
+    errors = np.nanmean(((1 - tried) * networks + tried * process - true) ** 2, axis=1)
+    np.testing.assert_allclose(shares, tried[errors.argmin(0), 0, 0], atol=1e-3)
+    assert shares[0] > 0.7 > shares[1] > 0.3 > 0.05 > shares[2]
+    assert (best_shares(networks, networks, true) == 0).all()
+
+
+def test_a_process_stands_beside_the_networks_and_is_in_the_checkpoint(tmp_path):
+    found = data(descriptors=True)
+    make = lambda: network(found, points=len(found.train))
+    model = make()
+    train_property(model, found, tmp_path, epochs=3, progress=False)
+    assert 0 < model.share <= 1  # it says more than a network after three epochs
+    networks, process = each_alone(model, found.test)
+    mixed = (1 - float(model.share)) * networks + float(model.share) * process
+    np.testing.assert_allclose(predicted(model, found.test), mixed, rtol=1e-4)
+    true = found.test.globals["y"].numpy()
+    assert np.abs(mixed - true).mean() < np.abs(networks - true).mean()
+    again = make()
+    state = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["state_dict"]
+    again.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
+    np.testing.assert_array_equal(predicted(again, found.test), predicted(model, found.test))
+    train_property(again, found, tmp_path, epochs=3, progress=False)  # goes on, and finds nothing to do
+    np.testing.assert_allclose(predicted(again, found.test), predicted(model, found.test))
+
+
+def test_a_process_needs_descriptors_and_numbers():
+    for options in ({}, {"descriptors": 3, "kind": "classification"}):
+        with pytest.raises(ValueError, match="points=5: a Gaussian process needs descriptors"):
+            PropertyPredictor(["y"], channels=4, points=5, **options)
+    with pytest.raises(ValueError, match="4 molecules for a process that remembers 5"):
+        DescriptorProcess(5, 2, 1).fit(torch.zeros(4, 2), torch.zeros(4, 1))
 
 
 # ------------------------------------------------------------------------ the loss
