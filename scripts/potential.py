@@ -21,7 +21,7 @@ from sciml.training.run import RunError, build, check_same_run, load_run, open_r
 
 log = logging.getLogger(__name__)
 WHO = {"network": "test/", "pairs": "test/pairs_", "constant": "test/constant_"}
-FILE = ("energy_unit", "energy_key", "forces_key", "file_format")  # options of read_frames
+FILE = ("energy_unit", "energy_key", "forces_key", "stress_key", "file_format")  # options of read_frames
 
 
 def potential(config: DictConfig, run_dir: Path) -> None:
@@ -97,7 +97,7 @@ def show(found: dict[str, dict[str, float]], data: PotentialData, metrics: dict[
     names = list(found["network"])
     table = Table("", *(f"{name.replace('_', ' ')} [{UNITS[name]}]".replace("[", r"\[") for name in names))
     for who in WHO:
-        table.add_row(who, *(f"{found[who][name]:.3g}" for name in names))
+        table.add_row(who, *(f"{found[who][name]:.3g}" if name in found[who] else "–" for name in names))
     table.title = f"Errors on {len(data.test)} frames kept back ({data.test.source})"
     Console().print(table)
     print(

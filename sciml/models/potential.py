@@ -74,14 +74,14 @@ class Potential(nn.Module):
 
     def forward(self, graph: Graph) -> Graph:
         """Return the graph with energy and forces."""
-        energy, forces, _ = self.derivatives(graph)
+        energy, forces, _ = self.derivatives(graph, virial=False)
         graph = graph.with_globals({"energy": OUTPUTS["energy"]}, energy=energy)
         return graph.with_nodes({"forces": OUTPUTS["forces"]}, forces=forces)
 
     def derivatives(
-        self, graph: Graph
-    ) -> tuple[Float[Tensor, "graphs"], Float[Tensor, "nodes 3"], Float[Tensor, "graphs 3 3"]]:
-        """Return energies (without references), forces, and virials dE/dε = Σ_ij r_ij ⊗ dE/dr_ij.
+        self, graph: Graph, virial: bool = True
+    ) -> tuple[Float[Tensor, "graphs"], Float[Tensor, "nodes 3"], Float[Tensor, "graphs 3 3"] | None]:
+        """Return energies (without references), forces, and, if wanted, virials dE/dε = Σ_ij r_ij ⊗ dE/dr_ij.
 
         All come from one derivative, by the vectors of the edges: a vector moves with both its ends, and
         a strain stretches all of them. The stress is the virial over the volume.
@@ -97,11 +97,13 @@ class Potential(nn.Module):
             )
         pull = slope.new_zeros((graph.num_nodes, 3)).index_add(0, graph.sender, slope)
         forces = pull - segment_reduce(slope, graph.receiver, graph.num_nodes)
-        outer = vectors[:, :, None] * slope[:, None, :]
-        virial = segment_reduce(outer, graph.edge_graph, graph.num_graphs)
         if not learning:
-            energies, virial = energies.detach(), virial.detach()
-        return segment_reduce(energies, graph.node_graph, graph.num_graphs), forces, virial
+            energies, vectors = energies.detach(), vectors.detach()
+        total = segment_reduce(energies, graph.node_graph, graph.num_graphs)
+        if not virial:
+            return total, forces, None
+        outer = vectors[:, :, None] * slope[:, None, :]
+        return total, forces, segment_reduce(outer, graph.edge_graph, graph.num_graphs)
 
     # ------------------------------------------------------------------ use
 
@@ -126,15 +128,13 @@ class Potential(nn.Module):
         """Return what is predicted for the graphs of these structures."""
         like = next(self.parameters())
         energy, forces, virial = (
-            v.cpu().double() for v in self.derivatives(graph.to(like.device, like.dtype))
+            v.cpu().double() for v in self.derivatives(graph.to(like.device, like.dtype)) if v is not None
         )
         split = forces.split(graph.node_counts.tolist())
-        found = []
-        for structure, e, f, w in zip(structures, energy.tolist(), split, virial.numpy()):
-            periodic = bool(structure.pbc.all())
-            stress = 0.5 * (w + w.T) / structure.get_volume() if periodic else None
-            found.append(Prediction(e + self.reference(structure), f.numpy(), stress))
-        return found
+        return [
+            Prediction(e + self.reference(structure), f.numpy(), as_stress(w, structure))
+            for structure, e, f, w in zip(structures, energy.tolist(), split, virial.numpy())
+        ]
 
     def reference(self, atoms: Atoms) -> float:
         """Return the sum of the atoms' reference energies in eV."""
@@ -198,6 +198,13 @@ class LayeredPotential(Potential):
         for layer in self.layers:
             graph = layer(graph)
         return self.readout(graph.nodes["x"])[:, 0]
+
+
+def as_stress(virial: Float[np.ndarray, "3 3"], structure: Atoms) -> Float[np.ndarray, "3 3"] | None:
+    """Return the stress in eV/Å³ that a virial in eV means; None unless all directions repeat."""
+    if not structure.pbc.all():
+        return None
+    return 0.5 * (virial + virial.T) / structure.get_volume()
 
 
 def _with_geometry(graph: Graph, vectors: Float[Tensor, "edges 3"], cutoff: float) -> Graph:

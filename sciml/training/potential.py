@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from lightning.pytorch.callbacks import Timer
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -26,10 +27,21 @@ MEV = 1000.0
 TRAINED = "trained."  # how a checkpoint names the weights that are trained
 
 
-class PotentialTraining(SupervisedTask):
-    """Squared errors of energies per atom and of forces, in units of the typical force, by AdamW.
+class Errors(NamedTuple):
+    """What a potential says of a batch, minus what is true: in eV, eV/Å, and eV (None: not asked for)."""
 
-        L = w_E ⟨(ΔE / n)²⟩ / s² + w_F ⟨|ΔF|² / 3⟩ / s²        s: scale of the potential
+    energy: Float[Tensor, "graphs"]
+    forces: Float[Tensor, "nodes 3"]
+    virial: Float[Tensor, "graphs 3 3"] | None
+
+
+class PotentialTraining(SupervisedTask):
+    """Squared errors of energies and virials per atom and of forces, in units of the typical force, by AdamW.
+
+        L = w_E ⟨(ΔE / n)²⟩ / s² + w_F ⟨|ΔF|² / 3⟩ / s² + w_S ⟨|V Δσ / n|² / 9⟩ / s²
+
+    s is the scale of the potential, n the number of atoms, V the volume and σ the stress. Each mean is over
+    the frames (or atoms) for which there is something to compare.
 
     What is validated and kept is an exponential moving average of the weights; the average that did best on
     the validation frames stands in the checkpoint as the model, and the weights that are trained beside it,
@@ -39,7 +51,7 @@ class PotentialTraining(SupervisedTask):
 
     Args:
         model, steps, learning_rate, weight_decay, seed: of `SupervisedTask`.
-        energy_weight, forces_weight: w_E and w_F.
+        energy_weight, forces_weight, stress_weight: w_E, w_F and w_S.
         decay: of the moving average, which is shorter during the first steps; 0 averages nothing.
         clip: largest norm of the gradient.
         patience: validations without improvement; None never ends early.
@@ -59,20 +71,22 @@ class PotentialTraining(SupervisedTask):
         *,
         energy_weight: float = 4.0,
         forces_weight: float = 1.0,
+        stress_weight: float = 1.0,
         decay: float = 0.99,
         clip: float = 10.0,
         patience: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(model, steps, learning_rate, weight_decay, seed)
-        if min(energy_weight, forces_weight) < 0 or energy_weight + forces_weight == 0:
+        weights = energy_weight, forces_weight, stress_weight
+        if min(weights) < 0 or energy_weight + forces_weight == 0:
             raise ValueError(
-                f"energy_weight={energy_weight} and forces_weight={forces_weight}: expected 0 or more, and "
-                "not both 0."
+                f"energy_weight={energy_weight}, forces_weight={forces_weight} and "
+                f"stress_weight={stress_weight}: expected 0 or more, and the first two not both 0."
             )
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}: expected 0 or more and less than 1.")
-        self.weights, self.decay = (energy_weight, forces_weight), decay
+        self.weights, self.decay = weights, decay
         self.clip, self.patience = clip, patience
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.best = copy.deepcopy(self.average)
@@ -83,27 +97,36 @@ class PotentialTraining(SupervisedTask):
 
     def loss(self, batch: Graph) -> Tensor:
         """Return L of a batch."""
-        return self._loss(*self._errors(self.model, batch), batch)
+        return self._loss(self._errors(self.model, batch), batch)
 
-    def _loss(self, energy: Tensor, forces: Tensor, batch: Graph) -> Tensor:
-        atoms = batch.node_counts.to(energy.dtype)
-        terms = (energy / atoms).square(), forces.square().mean(1)
-        masks = batch.globals["has_energy"], batch.nodes["has_forces"]
-        means = [(t * m).sum() / m.sum().clamp(min=1) for t, m in zip(terms, masks)]
-        return (self.weights[0] * means[0] + self.weights[1] * means[1]) / self.model.scale**2
+    def _loss(self, errors: Errors, batch: Graph) -> Tensor:
+        atoms = batch.node_counts.to(errors.energy.dtype)
+        terms = [
+            ((errors.energy / atoms).square(), batch.globals["has_energy"]),
+            (errors.forces.square().mean(1), batch.nodes["has_forces"]),
+        ]
+        if errors.virial is not None:
+            per_atom = errors.virial / atoms[:, None, None]
+            terms.append((per_atom.square().mean((1, 2)), batch.globals["has_stress"]))
+        means = [w * (t * m).sum() / m.sum().clamp(min=1) for w, (t, m) in zip(self.weights, terms)]
+        return torch.stack(means).sum() / self.model.scale**2
 
-    def _errors(self, model: Potential, batch: Graph) -> tuple[Tensor, Tensor]:
-        energy, forces, _ = model.derivatives(batch)
-        return energy - batch.globals["target_energy"], forces - batch.nodes["target_forces"]
+    def _errors(self, model: Potential, batch: Graph) -> Errors:
+        stressed = self.weights[2] > 0 and "target_virial" in batch.globals
+        energy, forces, virial = model.derivatives(batch, virial=stressed)
+        return Errors(
+            energy - batch.globals["target_energy"],
+            forces - batch.nodes["target_forces"],
+            None if virial is None else virial - batch.globals["target_virial"],
+        )
 
     def validation_step(self, batch: Graph, batch_idx: int) -> None:
         """Log loss and errors of the averaged weights."""
-        energy, forces = self._errors(self.average, batch)
-        size = len(batch)
-        self.log("validation/loss", self._loss(energy, forces, batch), prog_bar=True, batch_size=size)
+        errors, size = self._errors(self.average, batch), len(batch)
+        self.log("validation/loss", self._loss(errors, batch), prog_bar=True, batch_size=size)
         for name, error, mask in (
-            ("force", forces.abs().mean(1), batch.nodes["has_forces"]),
-            ("energy", energy.abs(), batch.globals["has_energy"]),
+            ("force", errors.forces.abs().mean(1), batch.nodes["has_forces"]),
+            ("energy", errors.energy.abs(), batch.globals["has_energy"]),
         ):
             mae = MEV * (error * mask).sum() / mask.sum().clamp(min=1)
             self.log(f"validation/{name}_mae", mae, prog_bar=name == "force", batch_size=size)
@@ -145,7 +168,7 @@ class PotentialTraining(SupervisedTask):
     def on_train_end(self) -> None:
         """Let the last steps count too, where time ended within an epoch."""
         batches = [batch.to(self.device) for batch in Batches(self.trainer.datamodule.validation, EVALUATED)]  # type: ignore[attr-defined]
-        losses = [self._loss(*self._errors(self.average, batch), batch) * len(batch) for batch in batches]
+        losses = [self._loss(self._errors(self.average, batch), batch) * len(batch) for batch in batches]
         if losses:
             self._keep(torch.stack(losses).sum() / sum(map(len, batches)))
 
@@ -230,13 +253,15 @@ UNITS = {
     "energy_mae_per_atom": "meV/atom",
     "force_mae": "meV/Å",
     "force_rmse": "meV/Å",
+    "stress_mae": "meV/Å³",
+    "stress_rmse": "meV/Å³",
 }
 
 
 def errors(frames: Frames, predicted: list[Prediction]) -> dict[str, float]:
-    """Return mean absolute and root mean square errors of total energies and of components of forces.
+    """Return mean absolute and root mean square errors of energies and of components of forces and stresses.
 
-    Only what the frames have is compared; without any forces (or energies) these errors are missing.
+    Only what the frames have, and was predicted, is compared; errors of what there is none of are missing.
 
     Args:
         frames: what is true.
@@ -252,8 +277,12 @@ def errors(frames: Frames, predicted: list[Prediction]) -> dict[str, float]:
         found["energy_mae"] = float(np.abs(wrong).mean())
         found["energy_rmse"] = float(np.sqrt(np.mean(wrong**2)))
         found["energy_mae_per_atom"] = float(np.mean(np.abs(wrong) / atoms[known]))
-    if forces:
-        components = MEV * np.concatenate(forces)
-        found["force_mae"] = float(np.abs(components).mean())
-        found["force_rmse"] = float(np.sqrt(np.mean(components**2)))
+    stress = [
+        p.stress - s for p, s in zip(predicted, frames.stress) if s is not None and p.stress is not None
+    ]
+    for name, parts in (("force", forces), ("stress", stress)):
+        if parts:
+            components = MEV * np.concatenate(parts)
+            found[f"{name}_mae"] = float(np.abs(components).mean())
+            found[f"{name}_rmse"] = float(np.sqrt(np.mean(components**2)))
     return found

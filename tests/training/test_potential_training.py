@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms, units
+from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
@@ -72,9 +73,56 @@ def test_missing_targets_take_no_part(ethanol):
     assert only(nothing, 0.0, 1.0) == 0
 
 
+def crystals(number, stressed=True):
+    """Rocksalt of Lennard-Jones atoms, strained and shaken."""
+    random, found = np.random.default_rng(0), []
+    for _ in range(number):
+        atoms = bulk("ArKr", "rocksalt", a=2.3, cubic=True)
+        atoms.set_cell(atoms.cell @ (np.eye(3) + random.normal(scale=0.02, size=(3, 3))), scale_atoms=True)
+        atoms.positions += random.normal(scale=0.03, size=(8, 3))
+        atoms.calc = LennardJones(rc=2.0, smooth=True)
+        found.append((atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress(voigt=False), atoms))
+    energy, forces, stress, atoms = zip(*found)
+    return Frames(list(atoms), np.array(energy), list(forces), stress=list(stress) if stressed else [])
+
+
+def test_the_loss_of_stress_is_that_of_virials_per_atom():
+    frames = crystals(4)
+    frames = Frames(frames.atoms, frames.energy, frames.forces, stress=[*frames.stress[:3], None])
+    data = potential_data(frames, frames, train=4, validation=0)
+    model = network(data, SchNet).double()
+    graph = data.graphs(model.cutoff)[0].to(torch.float64)
+    predicted = model.predict(frames.atoms)
+    wrong = [
+        (p.stress - s) * a.get_volume() / 8 for p, s, a in zip(predicted, frames.stress[:3], frames.atoms)
+    ]
+    without, with_stress = (task(model, stress_weight=w).loss(graph).item() for w in (0.0, 2.0))
+    assert with_stress - without == pytest.approx(2 * np.mean(np.square(wrong)) / model.scale**2, rel=1e-5)
+
+
+def test_training_on_stress_makes_it_right(tmp_path):
+    frames = crystals(16)
+    data = potential_data(frames, train=12, validation=0)
+    found = {}
+    for weight in (0.0, 1.0):
+        model = network(data, SchNet, layers=1, cutoff=2.0)
+        model = train_potential(
+            model, *data.graphs(2.0), tmp_path / str(weight), epochs=25, batch_size=4, learning_rate=1e-2, decay=0.9,
+            energy_weight=0.0, forces_weight=1e-3, stress_weight=weight,
+        )  # fmt: skip
+        found[weight] = errors(data.test, model.predict(data.test.atoms))["stress_mae"]
+    nothing = errors(data.test, constant(data.test, data.references))["stress_mae"]
+    assert found[1.0] < 0.4 * nothing
+    assert found[1.0] < 0.5 * found[0.0]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"energy_weight": 0.0, "forces_weight": 0.0}, "not both 0"), ({"decay": 1.0}, "less than 1")],
+    [
+        ({"energy_weight": 0.0, "forces_weight": 0.0}, "not both 0"),
+        ({"stress_weight": -1.0}, "0 or more"),
+        ({"decay": 1.0}, "less than 1"),
+    ],
 )
 def test_bad_options(ethanol, options, message):
     with pytest.raises(ValueError, match=message):
@@ -198,6 +246,11 @@ def test_errors_by_hand():
             "force_rmse": 2.0,
         }
     )
+    box = Atoms("H", cell=[2, 2, 2], pbc=True)
+    stressed = Frames([box], np.zeros(1), [None], stress=[np.diag([0.001, 0.001, 0.002])])
+    found = errors(stressed, [Prediction(0.0, np.zeros((1, 3)), np.diag([0.004, 0.001, 0.002]))])
+    assert (found["stress_mae"], found["stress_rmse"]) == pytest.approx((1 / 3, 1.0))
+    assert "stress_mae" not in errors(stressed, [Prediction(0.0, np.zeros((1, 3)), None)])
 
 
 def lennard_jones(number, seed):
