@@ -30,11 +30,19 @@ class Prediction(NamedTuple):
         energy: in eV, the reference energies of the atoms included.
         forces: in eV/Å.
         stress: in eV/Å³, positive under tension as in ASE; None unless all directions repeat.
+        energy_std, forces_std: of an ensemble, how far its members are apart: standard deviations of the
+            energy and of a component of each atom's force. None of a single potential.
+        energy_half_width, forces_half_width: of an ensemble, of the intervals of the energy and of each
+            component of the forces.
     """
 
     energy: float
     forces: Float[np.ndarray, "atoms 3"]
     stress: Float[np.ndarray, "3 3"] | None
+    energy_std: float | None = None
+    forces_std: Float[np.ndarray, "atoms"] | None = None
+    energy_half_width: float | None = None
+    forces_half_width: Float[np.ndarray, "atoms"] | None = None
 
 
 class Potential(nn.Module):
@@ -130,6 +138,12 @@ class Potential(nn.Module):
         energy, forces, virial = (
             v.cpu().double() for v in self.derivatives(graph.to(like.device, like.dtype)) if v is not None
         )
+        return self.as_predictions(graph, structures, energy, forces, virial)
+
+    def as_predictions(
+        self, graph: Graph, structures: Sequence[Atoms], energy: Tensor, forces: Tensor, virial: Tensor
+    ) -> list[Prediction]:
+        """Return what `derivatives` found, structure by structure, with the reference energies."""
         split = forces.split(graph.node_counts.tolist())
         return [
             Prediction(e + self.reference(structure), f.numpy(), as_stress(w, structure))

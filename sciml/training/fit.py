@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 from collections.abc import Sized
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def fit(
     validation: Sized,
     accelerator: str = "cpu",
     devices: int = 1,
-    max_time: str | None = None,
+    max_time: str | timedelta | None = None,
     progress: bool | None = None,
     every: int = 1,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -218,7 +219,7 @@ def train_potential(
     every: int = 1,
     accelerator: str = "cpu",
     devices: int = 1,
-    max_time: str | None = None,
+    max_time: str | timedelta | None = None,
     progress: bool | None = None,
     **options: Any,
 ) -> Potential:

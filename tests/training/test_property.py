@@ -11,9 +11,9 @@ from sciml.builders.molecule import descriptor_names, molecule_descriptors, read
 from sciml.datasets import MoleculeTable, split_molecules
 from sciml.models import PropertyPredictor
 from sciml.training.agreement import label_metrics
+from sciml.training.conformal import conformal_half_width
 from sciml.training.property import (
     PropertyTask,
-    conformal_half_width,
     predicted,
     property_data,
     train_property,
