@@ -61,6 +61,7 @@ class PotentialTraining(SupervisedTask):
     model: Potential
     lowest: Tensor
     waited: Tensor
+    fused = True
     extremes = "frames with extreme energies or forces, or atoms nearly at one place"
 
     def __init__(
