@@ -14,6 +14,7 @@ from sciml.builders.atoms import ELEMENTS, as_structures, atoms_graph
 from sciml.graph import Graph, Spec
 from sciml.nn.message_passing import segment_reduce
 from sciml.nn.radial import envelope
+from sciml.nn.zbl import ZBL
 from sciml.symmetry import Symmetry
 
 if TYPE_CHECKING:
@@ -56,25 +57,35 @@ class Potential(nn.Module):
         scale: in eV, of the network's output; the typical force in eV/Å is a good one.
         references: chemical symbols to E₀ in eV. They name the elements that the potential knows; None
             knows all, and counts energies from zero.
+        repulsion: ``zbl`` adds the repulsion of the nuclei (`sciml.nn.ZBL`), which keeps atoms apart where no
+            frames were seen; None leaves all to the network.
 
     Input: graphs of `atoms_graph` with this cutoff. Output: ``globals["energy"]`` (graphs,) in eV, *without
     the reference energies*, which are thousands of times larger and would take its digits in single
     precision (`predict` adds them in double precision); ``nodes["forces"]`` (nodes, 3) in eV/Å.
 
     Raises:
-        ValueError: a cutoff or scale that is not positive, a reference that names no element.
+        ValueError: a cutoff or scale that is not positive, a reference that names no element, another
+            repulsion.
     """
 
     symmetry = Symmetry(("S", "T", "O"))
 
     def __init__(
-        self, cutoff: float = 5.0, scale: float = 1.0, references: Mapping[str, float] | None = None
+        self,
+        cutoff: float = 5.0,
+        scale: float = 1.0,
+        references: Mapping[str, float] | None = None,
+        repulsion: str | None = None,
     ) -> None:
         super().__init__()
         if not (0 < cutoff < np.inf and 0 < scale < np.inf):
             raise ValueError(f"cutoff={cutoff} and scale={scale} must be positive and finite.")
         self.cutoff, self.scale = float(cutoff), float(scale)
         self.references = None if references is None else _by_number(references)
+        if repulsion not in (None, "zbl"):
+            raise ValueError(f"repulsion={repulsion!r}: expected zbl, or none.")
+        self.repulsion = ZBL(self.cutoff) if repulsion else None
 
     def atomic(self, graph: Graph) -> Float[Tensor, "nodes"]:
         """Return ε_i; the graph has the edge fields ``distance``, ``envelope`` and ``direction``."""
@@ -99,7 +110,10 @@ class Potential(nn.Module):
         with torch.enable_grad():
             if not (learning and vectors.requires_grad):
                 vectors = vectors.detach().requires_grad_()
-            energies = self.scale * self.atomic(_with_geometry(graph, vectors, self.cutoff))
+            placed = _with_geometry(graph, vectors, self.cutoff)
+            energies = self.scale * self.atomic(placed)
+            if self.repulsion is not None:
+                energies = energies + self.repulsion(placed)
             (slope,) = torch.autograd.grad(
                 energies.sum(), vectors, create_graph=learning, materialize_grads=True, allow_unused=True
             )
@@ -180,7 +194,7 @@ class LayeredPotential(Potential):
         channels: of ``x``.
         radial: number of functions of the distance.
         activation: makes that of the readout.
-        cutoff, scale, references: of `Potential`.
+        cutoff, scale, references, repulsion: of `Potential`.
     """
 
     def __init__(
@@ -195,8 +209,9 @@ class LayeredPotential(Potential):
         cutoff: float,
         scale: float,
         references: Mapping[str, float] | None,
+        repulsion: str | None = None,
     ) -> None:
-        super().__init__(cutoff, scale, references)
+        super().__init__(cutoff, scale, references, repulsion)
         self.basis, self.radial = basis, radial
         self.embedding = nn.Parameter(torch.randn(ELEMENTS, channels))
         self.layers = nn.ModuleList(layer() for _ in range(layers))

@@ -151,11 +151,7 @@ def fit(
             accelerator=accelerator,
             devices=devices,
             logger=CSVLogger(run_dir, name="", version=""),
-            callbacks=[
-                ModelCheckpoint(
-                    checkpoint.parent, filename="last", enable_version_counter=False, every_n_epochs=every
-                )
-            ],
+            callbacks=[keep],
             plugins=[AtomicCheckpoints()],
             reload_dataloaders_every_n_epochs=1,
             check_val_every_n_epoch=every,
