@@ -151,7 +151,10 @@ def target_graph(
     frame has a stress, ``globals`` have ``target_virial`` (graphs, 3, 3), stress times volume in eV, and
     ``has_stress``.
     """
-    graph = atoms_graph(frames.atoms, cutoff)  # distances in double precision decide what is an edge
+    try:
+        graph = atoms_graph(frames.atoms, cutoff)  # distances in double precision decide what is an edge
+    except ValueError as error:
+        raise ValueError(f"{frames.source}: {error}") from None
     rest = frames.energy - reference_energies(frames, references)
     forces = [np.zeros((len(a), 3)) if f is None else f for a, f in zip(frames.atoms, frames.forces)]
     known = [np.full(len(a), f is not None) for a, f in zip(frames.atoms, frames.forces)]

@@ -98,6 +98,16 @@ class SupervisedTask(L.LightningModule):
         return batch.to(device, non_blocking=True)
 
 
+def linear(progress: float) -> float:
+    """Return 1 - progress, and 0 from 1 on."""
+    return 1.0 - min(progress, 1.0)
+
+
+def constant(progress: float) -> float:
+    """Return 1."""
+    return 1.0
+
+
 def seed_device(seed: int, device: torch.device) -> None:
     """Seed the random numbers of the processor and of this device.
 
@@ -112,6 +122,9 @@ def seed_device(seed: int, device: torch.device) -> None:
 def half_cosine(progress: float) -> float:
     """Return ½ + ½ cos(π · progress), which falls from 1 to 0, and 0 from then on."""
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+SCHEDULES = {"cosine": half_cosine, "linear": linear, "constant": constant}  # of progress from 0 to 1
 
 
 def fit(

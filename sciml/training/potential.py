@@ -19,7 +19,7 @@ from sciml.datasets.frames import Frames
 from sciml.graph import Graph
 from sciml.models.potential import Potential, Prediction
 from sciml.training.data import Batches, GraphData
-from sciml.training.fit import SupervisedTask, fit, half_cosine
+from sciml.training.fit import SCHEDULES, SupervisedTask, fit
 
 log = logging.getLogger(__name__)
 EVALUATED = 64  # structures at a time, where nothing is learned
@@ -55,6 +55,10 @@ class PotentialTraining(SupervisedTask):
         energy_weight, forces_weight, stress_weight: w_E, w_F and w_S.
         decay: of the moving average, which is shorter during the first steps; 0 averages nothing.
         clip: largest norm of the gradient.
+        schedule: how the learning rate falls: cosine, linear, or constant.
+        late_energy_weight, late_from: w_E in the last part of the training, which begins at this share of it:
+            forces are learned first, energies last. None changes nothing. What is validated has this w_E from
+            the beginning, so that all epochs are compared by one measure.
         patience: validations without improvement; None never ends early.
     """
 
@@ -76,6 +80,9 @@ class PotentialTraining(SupervisedTask):
         stress_weight: float = 1.0,
         decay: float = 0.99,
         clip: float = 10.0,
+        schedule: str = "cosine",
+        late_energy_weight: float | None = None,
+        late_from: float = 0.75,
         patience: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -88,7 +95,16 @@ class PotentialTraining(SupervisedTask):
             )
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}: expected 0 or more and less than 1.")
-        self.weights, self.decay = weights, decay
+        if schedule not in SCHEDULES:
+            raise ValueError(f"schedule={schedule!r}; choose from {', '.join(SCHEDULES)}.")
+        if not 0 <= late_from <= 1 or (late_energy_weight is not None and late_energy_weight < 0):
+            raise ValueError(
+                f"late_energy_weight={late_energy_weight}, late_from={late_from}: expected 0 or more, from a "
+                "share of the training between 0 and 1."
+            )
+        last = energy_weight if late_energy_weight is None else late_energy_weight
+        self.weights, self.last_weights = weights, (last, *weights[1:])
+        self.schedule, self.late_from, self.decay = SCHEDULES[schedule], late_from, decay
         self.clip, self.patience = clip, patience
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.best = copy.deepcopy(self.average)
@@ -99,9 +115,10 @@ class PotentialTraining(SupervisedTask):
 
     def loss(self, batch: Graph) -> Tensor:
         """Return L of a batch."""
-        return self._loss(self._errors(self.model, batch), batch)
+        weights = self.last_weights if self.progress(self.global_step) >= self.late_from else self.weights
+        return self._loss(self._errors(self.model, batch), batch, weights)
 
-    def _loss(self, errors: Errors, batch: Graph) -> Tensor:
+    def _loss(self, errors: Errors, batch: Graph, weights: tuple[float, ...] | None = None) -> Tensor:
         atoms = batch.node_counts.to(errors.energy.dtype)
         terms = [
             ((errors.energy / atoms).square(), batch.globals["has_energy"]),
@@ -110,7 +127,9 @@ class PotentialTraining(SupervisedTask):
         if errors.virial is not None:
             per_atom = errors.virial / atoms[:, None, None]
             terms.append((per_atom.square().mean((1, 2)), batch.globals["has_stress"]))
-        means = [w * (t * m).sum() / m.sum().clamp(min=1) for w, (t, m) in zip(self.weights, terms)]
+        means = [
+            w * (t * m).sum() / m.sum().clamp(min=1) for w, (t, m) in zip(weights or self.last_weights, terms)
+        ]
         return torch.stack(means).sum() / self.model.scale**2
 
     def _errors(self, model: Potential, batch: Graph) -> Errors:
@@ -137,6 +156,11 @@ class PotentialTraining(SupervisedTask):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, as a part of the largest one."""
+        warm = max(min(self.steps // 10, WARM), 1)
+        return min((step + 1) / warm, self.schedule(self.progress(step)))
+
+    def progress(self, step: int) -> float:
+        """Return how much of the training is done: of the steps, or of the time, where that ends sooner."""
         progress = step / self.steps
         callbacks = self._trainer.callbacks if self._trainer else []  # type: ignore[attr-defined]
         for timer in callbacks:
@@ -144,7 +168,7 @@ class PotentialTraining(SupervisedTask):
             if left is not None:
                 spent = timer.time_elapsed("train")
                 progress = max(progress, spent / max(spent + left, 1e-9))
-        return min((step + 1) / max(min(self.steps // 10, WARM), 1), half_cosine(progress))
+        return progress
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Bound the norm of the gradient."""
@@ -214,6 +238,7 @@ def train_potential(
     *,
     epochs: int = 200,
     batch_size: int = 8,
+    batch_edges: int | None = None,
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-5,
     seed: int = 0,
@@ -231,14 +256,21 @@ def train_potential(
         train, validation: of `sciml.datasets.potentials.target_graph`; validation may be empty.
         run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
         epochs, batch_size, learning_rate, weight_decay: of AdamW.
+        batch_edges: edges in a batch, instead of a number of structures: for structures of many sizes.
         seed: of the order of batches.
         every: epochs from one validation to the next.
         accelerator, devices, max_time, progress: see `fit`.
         options: of `PotentialTraining`.
     """
-    steps = epochs * -(-len(train) // batch_size)
+    if batch_edges is not None and batch_edges < 1:
+        raise ValueError(
+            f"batch_edges={batch_edges}: expected a number of edges, as {train.num_edges // 10}."
+        )
+    steps = epochs * len(Batches(train, batch_size, edges=batch_edges))
     task = PotentialTraining(model, steps, learning_rate, weight_decay, seed=seed, **options)
-    data = GraphData(train, validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
+    data = GraphData(
+        train, validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED, edges=batch_edges
+    )
     fit(
         task, data, run_dir, epochs=epochs, validation=validation, every=every,
         accelerator=accelerator, devices=devices, max_time=max_time, progress=progress,

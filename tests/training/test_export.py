@@ -62,7 +62,7 @@ def structures():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: potential(PaiNN, layers=2, repulsion="zbl"),
+        lambda: potential(PaiNN, repulsion="zbl"),
         pytest.param(
             lambda: PotentialEnsemble([potential(SchNet), potential(SchNet, scale=2.0)]).double(),
             marks=pytest.mark.slow,
@@ -84,6 +84,7 @@ def test_exported_is_eager_for_structures_of_all_sizes(make):
     assert torch.isnan(run(*arrays(Atoms("CF", [[0, 0, 0], [0, 0, 1.3]])))[0])  # an unknown element
 
 
+@pytest.mark.slow
 def test_the_file_runs_without_sciml(tmp_path):
     from export import main
     from omegaconf import OmegaConf
