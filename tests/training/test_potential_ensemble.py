@@ -15,7 +15,7 @@ from sciml.models import PaiNN, PotentialEnsemble, Prediction, SchNet
 from sciml.physics import SciMLCalculator
 from sciml.training.potential import train_potential
 from sciml.training.potential_ensemble import calibrate, duration, judge_uncertainty, train_ensemble
-from sciml.training.run import load_checkpoint
+from sciml.training.run import RunError, build, load_checkpoint
 
 SMALL = {"channels": 8, "layers": 1, "radial": 6, "cutoff": 3.0, "references": {"O": -2040.0, "H": -13.6}}
 
@@ -123,6 +123,12 @@ def test_bad_settings(make, message):
     with pytest.raises(ValueError, match=message):
         make()
     assert duration("00:01:00:30") == timedelta(seconds=3630)
+
+
+def test_a_member_may_name_no_foreign_code():
+    config = {"_target_": "sciml.models.PotentialEnsemble", "members": [{"_target_": "os.system"}]}
+    with pytest.raises(RunError, match=r"model\.members\[0\]: _target_ 'os.system'"):
+        build(config, "model")
 
 
 def test_members_are_trained_as_if_alone_and_go_on_where_they_were(tmp_path):
