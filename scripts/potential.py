@@ -14,14 +14,18 @@ from rich.table import Table
 
 from sciml.datasets import PotentialData, potential_data, read_frames
 from sciml.datasets.frames import shipped_ethanol
-from sciml.models import Potential
+from sciml.models import Potential, PotentialEnsemble
 from sciml.training.potential import UNITS, errors, train_potential
 from sciml.training.potential_baselines import PairPotential, constant
+from sciml.training.potential_ensemble import UNITS as UNCERTAINTY_UNITS
+from sciml.training.potential_ensemble import judge_uncertainty, train_ensemble
 from sciml.training.run import RunError, build, check_same_run, load_run, open_run, write_json
 
 log = logging.getLogger(__name__)
+ENSEMBLE = "sciml.models.PotentialEnsemble"
+ALL_UNITS = UNITS | UNCERTAINTY_UNITS
 WHO = {"network": "test/", "pairs": "test/pairs_", "constant": "test/constant_"}
-FILE = ("energy_unit", "energy_key", "forces_key", "file_format")  # options of read_frames
+FILE = ("energy_unit", "energy_key", "forces_key", "stress_key", "file_format")  # options of read_frames
 
 
 def potential(config: DictConfig, run_dir: Path) -> None:
@@ -36,13 +40,19 @@ def potential(config: DictConfig, run_dir: Path) -> None:
     with open_dict(config):  # what only the data know
         config.model.references = dict(data.references)
         config.model.scale = data.scale
+        if config.task.members > 1:
+            members = [config.model] * config.task.members
+            config.model = {"_target_": ENSEMBLE, "members": members, "coverage": config.task.coverage}
     model = build(config.model, "model")
     check_same_run(config, run_dir, ("data", "model", "task", "seed"))
     trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
-    options = {k: v for k, v in config.task.items() if k != "kind"}
+    options = {k: v for k, v in config.task.items() if k not in ("kind", "members", "coverage")}
     graphs = data.graphs(model.cutoff)
     log.info("%d parameters, %d edges in training", _parameters(model), graphs[0].num_edges)
-    train_potential(model, *graphs, run_dir, **options, **trainer, seed=config.seed)
+    if isinstance(model, PotentialEnsemble):
+        train_ensemble(model, *graphs, data.validation, run_dir, **options, **trainer, seed=config.seed)
+    else:
+        train_potential(model, *graphs, run_dir, **options, **trainer, seed=config.seed)
     trained = time.perf_counter() - start
     found = judge(config, data, load_run(run_dir))  # type: ignore[arg-type]
     metrics = _metrics(found, data, model, trained)
@@ -67,8 +77,9 @@ def judge(config: DictConfig, data: PotentialData, model: Potential) -> dict[str
     pairs = PairPotential(model.cutoff, data.references, *weights).fit(data.train)
     predicted = model.predict(data.test.atoms)
     assert isinstance(predicted, list)
+    uncertainty = judge_uncertainty(data.test, predicted) if isinstance(model, PotentialEnsemble) else {}
     return {
-        "network": errors(data.test, predicted),
+        "network": errors(data.test, predicted) | uncertainty,
         "pairs": errors(data.test, pairs.predict(data.test)),
         "constant": errors(data.test, constant(data.test, data.references)),
     }
@@ -81,7 +92,7 @@ def _metrics(
     unit: dict[str, str] = {"seconds/train": "s"}
     for who, prefix in WHO.items():
         metrics |= {f"{prefix}{name}": value for name, value in found[who].items()}
-        unit |= {f"{prefix}{name}": UNITS[name] for name in found[who]}
+        unit |= {f"{prefix}{name}": ALL_UNITS[name] for name in found[who]}
     return metrics | {
         "train/frames": len(data.train),
         "validation/frames": len(data.validation) if data.validation else 0,
@@ -94,16 +105,20 @@ def _metrics(
 
 def show(found: dict[str, dict[str, float]], data: PotentialData, metrics: dict[str, Any]) -> None:
     """Print the network beside what it is compared with."""
-    names = list(found["network"])
+    names = [name for name in found["network"] if name in UNITS]
     table = Table("", *(f"{name.replace('_', ' ')} [{UNITS[name]}]".replace("[", r"\[") for name in names))
     for who in WHO:
-        table.add_row(who, *(f"{found[who][name]:.3g}" for name in names))
+        table.add_row(who, *(f"{found[who][name]:.3g}" if name in found[who] else "–" for name in names))
     table.title = f"Errors on {len(data.test)} frames kept back ({data.test.source})"
     Console().print(table)
     print(
         "pairs: a sum over pairs of atoms, fitted to the same frames; constant: energies of the elements.\n"
         f"{metrics['parameters']} parameters, {metrics['seconds/train']:.0f} s"
     )
+    for name, unit in (("energy", "meV"), ("force", "meV/Å")):
+        if f"{name}_coverage" in found["network"]:
+            half, share = (found["network"][f"{name}_{what}"] for what in ("half_width", "coverage"))
+            print(f"{name}: ±{half:.3g} {unit} (on average) holds {share:.0%} of the test values")
 
 
 def _parameters(model: Potential) -> int:
@@ -112,6 +127,9 @@ def _parameters(model: Potential) -> int:
 
 def predict_frames(run: Path, source: Path, target: Path, options: DictConfig) -> None:
     """Write the structures of a file with predicted energies, forces and stresses, as ASE's calculators do.
+
+    Of an ensemble, ``energy_std`` and ``energy_half_width`` stand in ``info``, ``forces_std`` and
+    ``forces_half_width`` (of each atom) in ``arrays``.
 
     Raises:
         RunError: options that there are not, a run of something else, a file that cannot be read.
@@ -136,6 +154,9 @@ def predict_frames(run: Path, source: Path, target: Path, options: DictConfig) -
     for atoms, found in zip(structures, model.predict(structures)):  # type: ignore[arg-type]
         stress = {} if found.stress is None else {"stress": full_3x3_to_voigt_6_stress(found.stress)}
         atoms.calc = SinglePointCalculator(atoms, energy=found.energy, forces=found.forces, **stress)
+        if found.forces_std is not None:
+            atoms.info |= {"energy_std": found.energy_std, "energy_half_width": found.energy_half_width}
+            atoms.arrays |= {"forces_std": found.forces_std, "forces_half_width": found.forces_half_width}
     partial = target.with_name(f".partial-{target.name}")  # the suffixes tell ASE the format
     ase.io.write(partial, structures)
     partial.replace(target)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -154,4 +155,25 @@ def test_solubility_notebook_comes_near_the_error_of_measurement(tmp_path, monke
     assert rmse["network"] < rmse["forest"] < rmse["mean"]
     assert "unclosed ring" in text
     assert "no molecule with Si" in text
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_ethanol_notebook_vibrates_where_bonds_do(tmp_path, monkeypatch):
+    """Its network beats pairs, its dynamics keep the energy, and hydrogens stretch where chemistry says."""
+    outputs, text = executed("ethanol_md", tmp_path, monkeypatch)
+    force = {name: float(value) for name, value in re.findall(r"(\w+): forces (\d+) meV", text)}
+    assert force["network"] < 0.5 * force["pairs"]
+    assert abs(float(re.search(r"drifts by (\S+) eV/atom", text)[1])) < 1e-3
+    harmonic = {
+        name: [float(v) for v in values.split(", ")]
+        for name, values in re.findall(r"(C-H|O-H) stretch: ([\d., ]+) 1/cm, harmonic", text)
+    }
+    assert len(harmonic["C-H"]) == 5
+    assert len(harmonic["O-H"]) == 1
+    assert 2600 < np.mean(harmonic["C-H"]) < 3300
+    assert max(harmonic["C-H"]) < harmonic["O-H"][0] < 4000
+    moving = {n: float(v) for n, v in re.findall(r"(C-H|O-H) stretch in dynamics: (\d+)", text)}
+    assert 2600 < moving["C-H"] < 3300 < moving["O-H"] < 3900
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 1

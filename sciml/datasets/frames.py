@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ NAMES = {  # what files of arrays call things: rMD17, MD17, ASE
 }
 PLAUSIBLE = (40.0, 5000.0)  # K, of the temperature that a spread of energies would mean
 STRONGEST = 15.0  # eV/Å, of the root mean square of forces
+STIFFEST = 0.6  # eV/Å³ (about 100 GPa), of the root mean square of stresses
+VIRIALS = ("virial", "virials")  # in info: minus the volume times the stress
+GPA = 160.21766208  # in an eV/Å³
 FEW = 10  # frames, below which nothing is said of a spread
 
 
@@ -37,24 +40,30 @@ class Frames:
         energy: of each frame in eV; NaN where none was calculated.
         forces: of each frame in eV/Å; None where none were calculated.
         source: where they are from, for messages.
+        stress: of each frame in eV/Å³, positive under tension as in ASE; None where none was calculated, and
+            wherever space does not repeat in all directions.
 
     Raises:
         ValueError: no frame, a frame without atoms or with neither energy nor forces, wrong shapes, numbers
-            that are not finite. The frame is named.
+            that are not finite, a stress without a cell or that is not symmetric. The frame is named.
     """
 
     atoms: list[Atoms]
     energy: Float[np.ndarray, "frames"]
     forces: list[Float[np.ndarray, "atoms 3"] | None]
     source: str = "frames"
+    stress: list[Float[np.ndarray, "3 3"] | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not self.stress:
+            object.__setattr__(self, "stress", [None] * len(self.atoms))
         if not self.atoms:
             raise ValueError(f"{self.source}: there is no frame.")
-        if not len(self.atoms) == len(self.energy) == len(self.forces):
+        if not len(self.atoms) == len(self.energy) == len(self.forces) == len(self.stress):
             raise ValueError(
-                f"{self.source}: {len(self.atoms)} structures, {len(self.energy)} energies and "
-                f"{len(self.forces)} arrays of forces; there must be one of each for a frame."
+                f"{self.source}: {len(self.atoms)} structures, {len(self.energy)} energies, "
+                f"{len(self.forces)} arrays of forces and {len(self.stress)} stresses; there must be one of "
+                "each for a frame."
             )
         for number in range(len(self.atoms)):
             self._check(number)
@@ -73,6 +82,9 @@ class Frames:
             wrong = np.argwhere(~np.isfinite(forces))
         if len(wrong):
             raise ValueError(f"{where}: position or force of atom {wrong[0, 0]} is not finite.")
+        stress = self.stress[number]
+        if stress is not None:
+            _check_stress(atoms, stress, where)
 
     def __len__(self) -> int:
         return len(self.atoms)
@@ -82,10 +94,12 @@ class Frames:
         formulas = {a.get_chemical_formula() for a in self.atoms}
         what = min(formulas) if len(formulas) == 1 else f"{len(formulas)} formulas"
         known = int(np.isfinite(self.energy).sum()), sum(f is not None for f in self.forces)
+        stresses = sum(s is not None for s in self.stress)
+        stressed = f", {stresses} with stress" if stresses else ""
         atoms = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else f"{sizes[0]}"
         return (
-            f"Frames({len(self)} of {what}, {atoms} atoms, {known[0]} energies, {known[1]} with forces; "
-            f"{self.source})"
+            f"Frames({len(self)} of {what}, {atoms} atoms, {known[0]} energies, {known[1]} with forces"
+            f"{stressed}; {self.source})"
         )
 
     def take(self, chosen: Int[np.ndarray, "chosen"]) -> Frames:
@@ -95,6 +109,7 @@ class Frames:
             self.energy[chosen],
             [self.forces[i] for i in chosen],
             self.source,
+            [self.stress[i] for i in chosen],
         )
 
     @property
@@ -111,6 +126,7 @@ def read_frames(
     energy_unit: str | None = None,
     energy_key: str = "energy",
     forces_key: str = "forces",
+    stress_key: str = "stress",
     file_format: str | None = None,
 ) -> Frames:
     """Read frames from an array file (.npz) or from whatever ASE reads: .extxyz, .traj, .db, ...
@@ -120,9 +136,11 @@ def read_frames(
 
     Args:
         path: the file.
-        energy_unit: eV, kcal/mol, kJ/mol or Hartree; forces are per Å. By default what the formats say:
-            kcal/mol for arrays, eV for ASE.
-        energy_key, forces_key: where ASE finds no calculated energy, the names in ``info`` and ``arrays``.
+        energy_unit: eV, kcal/mol, kJ/mol or Hartree; forces are per Å, stresses per Å³. By default what the
+            formats say: kcal/mol for arrays, eV for ASE.
+        energy_key, forces_key, stress_key: where ASE finds no calculated energy, the names in ``info`` and
+            ``arrays``. A stress is read in Voigt's order or as a matrix; without one, a ``virial`` in
+            ``info`` is: minus the stress times the volume.
         file_format: ASE's name of the format, where the suffix does not tell it.
 
     Raises:
@@ -135,14 +153,17 @@ def read_frames(
     arrays = path.suffix == ".npz"
     unit = energy_unit or ("kcal/mol" if arrays else "eV")
     factor = electronvolts(unit)
+    stress: list[np.ndarray | None] = []
     if arrays:
         structures, energy, forces = _read_arrays(path)
     else:
-        structures, energy, forces = _read_ase(path, energy_key, forces_key, file_format)
+        structures = _read_ase(path, file_format)
+        energy, forces = _calculated(path, structures, energy_key, forces_key)
+        stress = [_stress(atoms, stress_key, f"{path}, frame {i}") for i, atoms in enumerate(structures)]
+        _drop_stress_of_open(path, structures, stress)
     log.info("%s: energies are taken to be in %s%s", path, unit, "" if energy_unit else " (data.energy_unit)")
-    frames = Frames(
-        structures, energy * factor, [None if f is None else f * factor for f in forces], str(path)
-    )
+    scaled = lambda values: [None if value is None else value * factor for value in values]
+    frames = Frames(structures, energy * factor, scaled(forces), str(path), scaled(stress))
     for warning in implausible(frames):
         log.warning("%s: %s", path, warning)
     return frames
@@ -186,6 +207,13 @@ def implausible(frames: Frames) -> list[str]:
     strength = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else 0.0
     if strength > STRONGEST:
         found.append(f"forces are {strength:.3g} eV/Å (root mean square): is their unit right?")
+    stress = [s for s in frames.stress if s is not None]
+    pressure = float(np.sqrt(np.mean(np.square(stress)))) if stress else 0.0
+    if pressure > STIFFEST:
+        found.append(
+            f"stresses are {pressure:.3g} eV/Å³, {pressure * GPA:.3g} GPa (root mean square): "
+            "is their unit right?"
+        )
     return found
 
 
@@ -226,18 +254,22 @@ def _read_arrays(path: Path) -> tuple[list[Atoms], np.ndarray, list[np.ndarray |
     return [Atoms(numbers.ravel(), p) for p in positions], energy, listed
 
 
-def _read_ase(
-    path: Path, energy_key: str, forces_key: str, file_format: str | None
-) -> tuple[list[Atoms], np.ndarray, list[np.ndarray | None]]:
+def _read_ase(path: Path, file_format: str | None) -> list[Atoms]:
     import ase.io
 
     try:
         structures: Any = ase.io.read(path, index=":", format=file_format)
     except Exception as error:  # each of ASE's many formats fails in its own way
         raise ValueError(f"{path}: ASE cannot read it: {type(error).__name__}: {error}") from error
+    return structures
+
+
+def _calculated(
+    path: Path, structures: list[Atoms], energy_key: str, forces_key: str
+) -> tuple[np.ndarray, list[np.ndarray | None]]:
     energy, forces = [], []
     for atoms in structures:
-        results = atoms.calc.results if atoms.calc is not None else {}
+        results = _results(atoms)
         value = results.get("energy", atoms.info.get(energy_key))
         force = results.get("forces", atoms.arrays.get(forces_key))
         energy.append(np.nan if value is None else float(value))
@@ -248,9 +280,56 @@ def _read_ase(
             f"{path}: no frame has an energy or forces under the names {energy_key!r} and {forces_key!r}; "
             f"the frames have {names or 'no fields'}. Name them: data.energy_key=..., data.forces_key=..."
         )
-    return structures, np.array(energy), forces
+    return np.array(energy), forces
+
+
+def _results(atoms: Atoms) -> dict[str, Any]:
+    return atoms.calc.results if atoms.calc is not None else {}
 
 
 def _names(structures: Sequence[Atoms]) -> str:
     found = {name for atoms in structures for name in (*atoms.info, *atoms.arrays)}
     return ", ".join(sorted(found - {"numbers", "positions"}))
+
+
+def _stress(atoms: Atoms, key: str, where: str) -> np.ndarray | None:
+    """Return the stress of a frame as a matrix, in the unit of the file."""
+    results = _results(atoms)
+    given = results.get("stress", atoms.info.get(key))
+    if given is not None:
+        return _matrix(given, f"{where}: stress")
+    virial = next((atoms.info[name] for name in VIRIALS if name in atoms.info), None)
+    if virial is None or not atoms.pbc.all():
+        return None
+    return -_matrix(virial, f"{where}: virial") / atoms.get_volume()
+
+
+def _matrix(values: Any, what: str) -> np.ndarray:
+    from ase.stress import voigt_6_to_full_3x3_stress
+
+    values = np.asarray(values, dtype=float)
+    if values.shape == (6,):
+        return voigt_6_to_full_3x3_stress(values)
+    if values.size != 9:
+        raise ValueError(f"{what} has shape {values.shape}; expected (6,), in Voigt's order, or (3, 3).")
+    return values.reshape(3, 3)
+
+
+def _drop_stress_of_open(path: Path, structures: list[Atoms], stress: list[np.ndarray | None]) -> None:
+    dropped = [i for i, s in enumerate(stress) if s is not None and not structures[i].pbc.all()]
+    for i in dropped:
+        stress[i] = None
+    if dropped:
+        log.warning(
+            "%s: the stress of %d frames (first: %d), which do not repeat in all directions, is left out",
+            *(path, len(dropped), dropped[0]),
+        )
+
+
+def _check_stress(atoms: Atoms, stress: np.ndarray, where: str) -> None:
+    if stress.shape != (3, 3) or not np.isfinite(stress).all():
+        raise ValueError(f"{where} has a stress {stress.tolist()}; expected 3 x 3 finite numbers.")
+    if not atoms.pbc.all():
+        raise ValueError(f"{where} has a stress, but does not repeat in all directions: leave it out.")
+    if np.abs(stress - stress.T).max() > 1e-3 * np.abs(stress).max() + 1e-6:
+        raise ValueError(f"{where} has a stress that is not symmetric: {stress.tolist()}.")

@@ -147,9 +147,14 @@ def target_graph(
     """Return graphs with what is to be learned.
 
     ``globals``: ``target_energy`` (eV, reference energies subtracted), ``has_energy``. ``nodes``:
-    ``target_forces`` (eV/Å), ``has_forces``. Where there is no target it is zero and the mask False.
+    ``target_forces`` (eV/Å), ``has_forces``. Where there is no target it is zero and the mask False. If any
+    frame has a stress, ``globals`` have ``target_virial`` (graphs, 3, 3), stress times volume in eV, and
+    ``has_stress``.
     """
-    graph = atoms_graph(frames.atoms, cutoff)  # distances in double precision decide what is an edge
+    try:
+        graph = atoms_graph(frames.atoms, cutoff)  # distances in double precision decide what is an edge
+    except ValueError as error:
+        raise ValueError(f"{frames.source}: {error}") from None
     rest = frames.energy - reference_energies(frames, references)
     forces = [np.zeros((len(a), 3)) if f is None else f for a, f in zip(frames.atoms, frames.forces)]
     known = [np.full(len(a), f is not None) for a, f in zip(frames.atoms, frames.forces)]
@@ -163,6 +168,15 @@ def target_graph(
         target_forces=torch.from_numpy(np.concatenate(forces)),
         has_forces=torch.from_numpy(np.concatenate(known)),
     )
+    if any(stress is not None for stress in frames.stress):
+        virials = [
+            np.zeros((3, 3)) if s is None else s * a.get_volume() for a, s in zip(frames.atoms, frames.stress)
+        ]
+        graph = graph.with_globals(
+            {"target_virial": Spec(unit="eV")},  # both of its axes turn, which no Spec says
+            target_virial=torch.from_numpy(np.stack(virials)),
+            has_stress=torch.tensor([s is not None for s in frames.stress]),
+        )
     return graph.to(dtype)
 
 

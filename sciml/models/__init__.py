@@ -13,6 +13,7 @@ from sciml.models.interaction_network import InteractionNetwork
 from sciml.models.molecule_encoder import MoleculeEncoder
 from sciml.models.painn import PaiNN
 from sciml.models.potential import Potential, Prediction
+from sciml.models.potential_ensemble import PotentialEnsemble, Spread
 from sciml.models.property_predictor import PropertyPredictor
 from sciml.models.residue_network import ResidueNetwork
 from sciml.models.residue_predictor import ResiduePredictor
@@ -34,10 +35,12 @@ __all__ = [
     "PaiNN",
     "PairGraphs",
     "Potential",
+    "PotentialEnsemble",
     "Prediction",
     "PropertyPredictor",
     "ResidueNetwork",
     "ResiduePredictor",
     "SchNet",
     "SequenceEncoder",
+    "Spread",
 ]

@@ -19,8 +19,8 @@ class PaiNN(LayeredPotential):
         channels: scalars of an atom, and as many vectors.
         layers: message and update blocks.
         radial: Bessel functions of the distance.
-        cutoff, scale, references: of `Potential`. The envelope at the cutoff is a polynomial with two
-            continuous derivatives in place of the paper's cosine, whose second derivative jumps.
+        cutoff, scale, references, repulsion: of `Potential`. The envelope at the cutoff is a polynomial with
+            two continuous derivatives in place of the paper's cosine, whose second derivative jumps.
     """
 
     def __init__(
@@ -31,9 +31,10 @@ class PaiNN(LayeredPotential):
         cutoff: float = 5.0,
         scale: float = 1.0,
         references: Mapping[str, float] | None = None,
+        repulsion: str | None = None,
     ) -> None:
         layer = partial(PaiNNLayer, channels, radial)
         super().__init__(
             layer, layers, bessel, channels, radial, nn.SiLU,
-            cutoff=cutoff, scale=scale, references=references,
+            cutoff=cutoff, scale=scale, references=references, repulsion=repulsion,
         )  # fmt: skip

@@ -14,6 +14,7 @@ from sciml.builders.atoms import ELEMENTS, as_structures, atoms_graph
 from sciml.graph import Graph, Spec
 from sciml.nn.message_passing import segment_reduce
 from sciml.nn.radial import envelope
+from sciml.nn.zbl import ZBL
 from sciml.symmetry import Symmetry
 
 if TYPE_CHECKING:
@@ -30,11 +31,19 @@ class Prediction(NamedTuple):
         energy: in eV, the reference energies of the atoms included.
         forces: in eV/Å.
         stress: in eV/Å³, positive under tension as in ASE; None unless all directions repeat.
+        energy_std, forces_std: of an ensemble, how far its members are apart: standard deviations of the
+            energy and of a component of each atom's force. None of a single potential.
+        energy_half_width, forces_half_width: of an ensemble, of the intervals of the energy and of each
+            component of the forces.
     """
 
     energy: float
     forces: Float[np.ndarray, "atoms 3"]
     stress: Float[np.ndarray, "3 3"] | None
+    energy_std: float | None = None
+    forces_std: Float[np.ndarray, "atoms"] | None = None
+    energy_half_width: float | None = None
+    forces_half_width: Float[np.ndarray, "atoms"] | None = None
 
 
 class Potential(nn.Module):
@@ -48,25 +57,35 @@ class Potential(nn.Module):
         scale: in eV, of the network's output; the typical force in eV/Å is a good one.
         references: chemical symbols to E₀ in eV. They name the elements that the potential knows; None
             knows all, and counts energies from zero.
+        repulsion: ``zbl`` adds the repulsion of the nuclei (`sciml.nn.ZBL`), which keeps atoms apart where no
+            frames were seen; None leaves all to the network.
 
     Input: graphs of `atoms_graph` with this cutoff. Output: ``globals["energy"]`` (graphs,) in eV, *without
     the reference energies*, which are thousands of times larger and would take its digits in single
     precision (`predict` adds them in double precision); ``nodes["forces"]`` (nodes, 3) in eV/Å.
 
     Raises:
-        ValueError: a cutoff or scale that is not positive, a reference that names no element.
+        ValueError: a cutoff or scale that is not positive, a reference that names no element, another
+            repulsion.
     """
 
     symmetry = Symmetry(("S", "T", "O"))
 
     def __init__(
-        self, cutoff: float = 5.0, scale: float = 1.0, references: Mapping[str, float] | None = None
+        self,
+        cutoff: float = 5.0,
+        scale: float = 1.0,
+        references: Mapping[str, float] | None = None,
+        repulsion: str | None = None,
     ) -> None:
         super().__init__()
         if not (0 < cutoff < np.inf and 0 < scale < np.inf):
             raise ValueError(f"cutoff={cutoff} and scale={scale} must be positive and finite.")
         self.cutoff, self.scale = float(cutoff), float(scale)
         self.references = None if references is None else _by_number(references)
+        if repulsion not in (None, "zbl"):
+            raise ValueError(f"repulsion={repulsion!r}: expected zbl, or none.")
+        self.repulsion = ZBL(self.cutoff) if repulsion else None
 
     def atomic(self, graph: Graph) -> Float[Tensor, "nodes"]:
         """Return ε_i; the graph has the edge fields ``distance``, ``envelope`` and ``direction``."""
@@ -74,14 +93,14 @@ class Potential(nn.Module):
 
     def forward(self, graph: Graph) -> Graph:
         """Return the graph with energy and forces."""
-        energy, forces, _ = self.derivatives(graph)
+        energy, forces, _ = self.derivatives(graph, virial=False)
         graph = graph.with_globals({"energy": OUTPUTS["energy"]}, energy=energy)
         return graph.with_nodes({"forces": OUTPUTS["forces"]}, forces=forces)
 
     def derivatives(
-        self, graph: Graph
-    ) -> tuple[Float[Tensor, "graphs"], Float[Tensor, "nodes 3"], Float[Tensor, "graphs 3 3"]]:
-        """Return energies (without references), forces, and virials dE/dε = Σ_ij r_ij ⊗ dE/dr_ij.
+        self, graph: Graph, virial: bool = True
+    ) -> tuple[Float[Tensor, "graphs"], Float[Tensor, "nodes 3"], Float[Tensor, "graphs 3 3"] | None]:
+        """Return energies (without references), forces, and, if wanted, virials dE/dε = Σ_ij r_ij ⊗ dE/dr_ij.
 
         All come from one derivative, by the vectors of the edges: a vector moves with both its ends, and
         a strain stretches all of them. The stress is the virial over the volume.
@@ -91,17 +110,22 @@ class Potential(nn.Module):
         with torch.enable_grad():
             if not (learning and vectors.requires_grad):
                 vectors = vectors.detach().requires_grad_()
-            energies = self.scale * self.atomic(_with_geometry(graph, vectors, self.cutoff))
+            placed = _with_geometry(graph, vectors, self.cutoff)
+            energies = self.scale * self.atomic(placed)
+            if self.repulsion is not None:
+                energies = energies + self.repulsion(placed)
             (slope,) = torch.autograd.grad(
                 energies.sum(), vectors, create_graph=learning, materialize_grads=True, allow_unused=True
             )
         pull = slope.new_zeros((graph.num_nodes, 3)).index_add(0, graph.sender, slope)
         forces = pull - segment_reduce(slope, graph.receiver, graph.num_nodes)
-        outer = vectors[:, :, None] * slope[:, None, :]
-        virial = segment_reduce(outer, graph.edge_graph, graph.num_graphs)
         if not learning:
-            energies, virial = energies.detach(), virial.detach()
-        return segment_reduce(energies, graph.node_graph, graph.num_graphs), forces, virial
+            energies, vectors = energies.detach(), vectors.detach()
+        total = segment_reduce(energies, graph.node_graph, graph.num_graphs)
+        if not virial:
+            return total, forces, None
+        outer = vectors[:, :, None] * slope[:, None, :]
+        return total, forces, segment_reduce(outer, graph.edge_graph, graph.num_graphs)
 
     # ------------------------------------------------------------------ use
 
@@ -126,15 +150,19 @@ class Potential(nn.Module):
         """Return what is predicted for the graphs of these structures."""
         like = next(self.parameters())
         energy, forces, virial = (
-            v.cpu().double() for v in self.derivatives(graph.to(like.device, like.dtype))
+            v.cpu().double() for v in self.derivatives(graph.to(like.device, like.dtype)) if v is not None
         )
+        return self.as_predictions(graph, structures, energy, forces, virial)
+
+    def as_predictions(
+        self, graph: Graph, structures: Sequence[Atoms], energy: Tensor, forces: Tensor, virial: Tensor
+    ) -> list[Prediction]:
+        """Return what `derivatives` found, structure by structure, with the reference energies."""
         split = forces.split(graph.node_counts.tolist())
-        found = []
-        for structure, e, f, w in zip(structures, energy.tolist(), split, virial.numpy()):
-            periodic = bool(structure.pbc.all())
-            stress = 0.5 * (w + w.T) / structure.get_volume() if periodic else None
-            found.append(Prediction(e + self.reference(structure), f.numpy(), stress))
-        return found
+        return [
+            Prediction(e + self.reference(structure), f.numpy(), as_stress(w, structure))
+            for structure, e, f, w in zip(structures, energy.tolist(), split, virial.numpy())
+        ]
 
     def reference(self, atoms: Atoms) -> float:
         """Return the sum of the atoms' reference energies in eV."""
@@ -166,7 +194,7 @@ class LayeredPotential(Potential):
         channels: of ``x``.
         radial: number of functions of the distance.
         activation: makes that of the readout.
-        cutoff, scale, references: of `Potential`.
+        cutoff, scale, references, repulsion: of `Potential`.
     """
 
     def __init__(
@@ -181,8 +209,9 @@ class LayeredPotential(Potential):
         cutoff: float,
         scale: float,
         references: Mapping[str, float] | None,
+        repulsion: str | None = None,
     ) -> None:
-        super().__init__(cutoff, scale, references)
+        super().__init__(cutoff, scale, references, repulsion)
         self.basis, self.radial = basis, radial
         self.embedding = nn.Parameter(torch.randn(ELEMENTS, channels))
         self.layers = nn.ModuleList(layer() for _ in range(layers))
@@ -198,6 +227,13 @@ class LayeredPotential(Potential):
         for layer in self.layers:
             graph = layer(graph)
         return self.readout(graph.nodes["x"])[:, 0]
+
+
+def as_stress(virial: Float[np.ndarray, "3 3"], structure: Atoms) -> Float[np.ndarray, "3 3"] | None:
+    """Return the stress in eV/Å³ that a virial in eV means; None unless all directions repeat."""
+    if not structure.pbc.all():
+        return None
+    return 0.5 * (virial + virial.T) / structure.get_volume()
 
 
 def _with_geometry(graph: Graph, vectors: Float[Tensor, "edges 3"], cutoff: float) -> Graph:

@@ -19,7 +19,7 @@ class SchNet(LayeredPotential):
         channels: of an atom; the paper has 64.
         layers: interactions.
         radial: Gaussians of the distance, from 0 to the cutoff.
-        cutoff, scale, references: of `Potential`; the paper has no cutoff.
+        cutoff, scale, references, repulsion: of `Potential`; the paper has no cutoff.
     """
 
     def __init__(
@@ -30,11 +30,12 @@ class SchNet(LayeredPotential):
         cutoff: float = 5.0,
         scale: float = 1.0,
         references: Mapping[str, float] | None = None,
+        repulsion: str | None = None,
     ) -> None:
         layer = partial(ContinuousFilter, channels, radial)
         super().__init__(
             layer, layers, gaussians, channels, radial, ShiftedSoftplus,
-            cutoff=cutoff, scale=scale, references=references,
+            cutoff=cutoff, scale=scale, references=references, repulsion=repulsion,
         )  # fmt: skip
         # With torch's own start, which shrinks variances at every map, the energy hardly knows of positions.
         for module in self.modules():

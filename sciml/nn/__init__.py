@@ -83,8 +83,10 @@ from sciml.nn.spectral import (
     with_spectrum,
 )
 from sciml.nn.stencils import StencilSum
+from sciml.nn.zbl import ZBL
 
 __all__ = [
+    "ZBL",
     "About",
     "ArrowReadout",
     "AttentionByMessages",

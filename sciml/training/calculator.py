@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from sciml.builders import SkinnedNeighbours
-from sciml.models.potential import Potential
+from sciml.models import Potential, PotentialEnsemble, Prediction
 from sciml.training.run import load_run
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ class SciMLCalculator(Calculator):
     """Energy (eV), forces (eV/Å) and, where all directions repeat, stress (eV/Å³) of a trained potential.
 
     >>> atoms.calc = SciMLCalculator("outputs/ethanol/...")  # doctest: +SKIP
+
+    An ensemble also gives ``results["energy_std"]`` and ``results["forces_std"]`` (one number for each atom),
+    and warns once where these go beyond what its calibration saw.
 
     Args:
         run: a run directory, or a `sciml.models.Potential`, which is copied where dtype or device differ.
@@ -37,6 +42,7 @@ class SciMLCalculator(Calculator):
     """
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - ASE's own form
+    warned = False
 
     def __init__(
         self,
@@ -69,6 +75,24 @@ class SciMLCalculator(Calculator):
         self.results = {"energy": found.energy, "free_energy": found.energy, "forces": found.forces}
         if found.stress is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress)
+        if isinstance(self.model, PotentialEnsemble):
+            self.results |= {"energy_std": found.energy_std, "forces_std": found.forces_std}
+            self._warn_if_far(found)
+
+    def _warn_if_far(self, found: Prediction) -> None:
+        """Warn, once, of a structure on which the members of an ensemble disagree as never in calibration."""
+        assert isinstance(self.model, PotentialEnsemble)
+        if self.warned or not self.model.far(found):
+            return
+        self.warned = True
+        spread = np.asarray(found.forces_std)
+        atom = int(spread.argmax())
+        warnings.warn(
+            f"The members of the ensemble disagree on the force on atom {atom} by {spread[atom]:.2g} eV/Å; "
+            f"in calibration it was {float(self.model.largest):.2g} at most. The structure is unlike those "
+            "of the training: do not trust what follows. (Said once.)",
+            stacklevel=3,
+        )
 
 
 def _converted(model: Potential, dtype: torch.dtype, device: str) -> Potential:

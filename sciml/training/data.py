@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import lightning as L  # noqa: N812 - Lightning's own idiom
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from sciml.training.stages import at_epoch
@@ -16,12 +17,23 @@ class Batches(IterableDataset):
     """One epoch of batches of a stored batch of graphs, shuffled by (seed, epoch) alone.
 
     Whatever else has a length, a device, and gives the chosen ones for a tensor of numbers will do.
+
+    Args:
+        graph: the stored batch.
+        batch_size: graphs in a batch; None takes all.
+        seed: of the order; None keeps it.
+        edges: where given, a batch has about so many edges instead: as many as that, and at most one graph
+            more. So batches of graphs of very different sizes take about the same time and memory.
     """
 
-    def __init__(self, graph: Any, batch_size: int | None, seed: int | None = None) -> None:
-        self.graph, self.batch_size, self.seed = graph, batch_size, seed
+    def __init__(
+        self, graph: Any, batch_size: int | None, seed: int | None = None, edges: int | None = None
+    ) -> None:
+        self.graph, self.batch_size, self.seed, self.edges = graph, batch_size, seed, edges
 
     def __len__(self) -> int:
+        if self.edges is not None:
+            return max(-(-int(self.graph.num_edges) // self.edges), 1)
         return 1 if self.batch_size is None else -(-len(self.graph) // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
@@ -31,8 +43,16 @@ class Batches(IterableDataset):
         order = torch.arange(len(self.graph))
         if self.seed is not None:
             order = torch.randperm(len(self.graph), generator=torch.Generator().manual_seed(self.seed))
-        for ids in order.split(self.batch_size):
+        for ids in self._parts(order):
             yield self.graph[ids.to(self.graph.device)]
+
+    def _parts(self, order: Tensor) -> Iterable[Tensor]:
+        """Divide the order into batches; where edges count, a graph belongs where its first edge falls."""
+        if self.edges is None:
+            return order.split(self.batch_size)
+        counts = self.graph.edge_counts.cpu()[order]
+        place = (counts.cumsum(0) - counts) // self.edges
+        return order.split(torch.unique_consecutive(place, return_counts=True)[1].tolist())
 
 
 class GraphData(L.LightningDataModule):
@@ -50,9 +70,10 @@ class GraphData(L.LightningDataModule):
         batch_size: int | None = 32,
         seed: int = 0,
         evaluated: int | None = None,
+        edges: int | None = None,
     ) -> None:
         super().__init__()
-        self.evaluated = evaluated
+        self.evaluated, self.edges = evaluated, edges
         self.train, self.validation, self.batch_size, self.seed = train, validation, batch_size, seed
 
     def train_dataloader(self) -> DataLoader:
@@ -63,7 +84,7 @@ class GraphData(L.LightningDataModule):
         if stages:
             batch_size = stages[at_epoch(stages, epoch)[0]].batch_size
         return DataLoader(
-            Batches(self.train, batch_size, seed=self.seed * 1_000_003 + epoch), batch_size=None
+            Batches(self.train, batch_size, self.seed * 1_000_003 + epoch, self.edges), batch_size=None
         )
 
     def val_dataloader(self) -> DataLoader:

@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 from collections.abc import Sized
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ class SupervisedTask(L.LightningModule):
         super().__init__()
         self.model, self.steps, self.seed = model, steps, seed
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self._sum: Tensor | float = 0.0
+        self._count = 0
 
     def loss(self, batch: Any) -> Tensor:
         """Return the loss of a batch."""
@@ -70,24 +73,58 @@ class SupervisedTask(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch, if it is finite."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        seed_device(self.seed * 1_000_003 + self.global_step, self.device)
         loss = self.loss(batch)
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
                 f"The loss became {float(loss)} in epoch {self.current_epoch}, step {self.global_step}. "
                 f"Lower the learning rate (task.learning_rate), or look for {self.extremes}."
             )
-        self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=self.size(batch))
+        size = self.size(batch)
+        self._sum, self._count = self._sum + size * loss.detach(), self._count + size
         return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Begin a new mean of losses."""
+        self._sum, self._count = 0.0, 0
+
+    def on_train_epoch_end(self) -> None:
+        """Log the mean loss over the examples of the epoch: once, since logging costs what small steps do."""
+        if self._count:
+            self.log("train/loss", self._sum / self._count, prog_bar=True, batch_size=self._count)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move a batch; Lightning knows tensors and containers, not graphs."""
         return batch.to(device, non_blocking=True)
 
 
+def linear(progress: float) -> float:
+    """Return 1 - progress, and 0 from 1 on."""
+    return 1.0 - min(progress, 1.0)
+
+
+def constant(progress: float) -> float:
+    """Return 1."""
+    return 1.0
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed the random numbers of the processor and of this device.
+
+    `torch.manual_seed` also asks every kind of device that is not there, and notes each time that it did:
+    that takes longer than a layer of a small network, and memory that is never given back.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
+
+
 def half_cosine(progress: float) -> float:
     """Return ½ + ½ cos(π · progress), which falls from 1 to 0, and 0 from then on."""
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+SCHEDULES = {"cosine": half_cosine, "linear": linear, "constant": constant}  # of progress from 0 to 1
 
 
 def fit(
@@ -99,7 +136,7 @@ def fit(
     validation: Sized,
     accelerator: str = "cpu",
     devices: int = 1,
-    max_time: str | None = None,
+    max_time: str | timedelta | None = None,
     progress: bool | None = None,
     every: int = 1,
 ) -> None:
@@ -113,10 +150,13 @@ def fit(
         validation: what is validated on; nothing is if it is empty.
         accelerator, devices, max_time: Lightning's.
         progress: show a progress bar; by default where the output is a terminal.
-        every: epochs from one validation to the next.
+        every: epochs from one validation, and checkpoint, to the next.
     """
     run_dir = Path(run_dir)
     checkpoint = run_dir / "checkpoints" / "last.ckpt"
+    keep = ModelCheckpoint(
+        checkpoint.parent, filename="last", enable_version_counter=False, every_n_epochs=every
+    )
     with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=epochs,
@@ -124,7 +164,7 @@ def fit(
             accelerator=accelerator,
             devices=devices,
             logger=CSVLogger(run_dir, name="", version=""),
-            callbacks=[ModelCheckpoint(checkpoint.parent, filename="last", enable_version_counter=False)],
+            callbacks=[keep],
             plugins=[AtomicCheckpoints()],
             reload_dataloaders_every_n_epochs=1,
             check_val_every_n_epoch=every,

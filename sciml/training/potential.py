@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from lightning.pytorch.callbacks import Timer
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -17,7 +19,7 @@ from sciml.datasets.frames import Frames
 from sciml.graph import Graph
 from sciml.models.potential import Potential, Prediction
 from sciml.training.data import Batches, GraphData
-from sciml.training.fit import SupervisedTask, fit, half_cosine
+from sciml.training.fit import SCHEDULES, SupervisedTask, fit
 
 log = logging.getLogger(__name__)
 EVALUATED = 64  # structures at a time, where nothing is learned
@@ -26,10 +28,21 @@ MEV = 1000.0
 TRAINED = "trained."  # how a checkpoint names the weights that are trained
 
 
-class PotentialTraining(SupervisedTask):
-    """Squared errors of energies per atom and of forces, in units of the typical force, by AdamW.
+class Errors(NamedTuple):
+    """What a potential says of a batch, minus what is true: in eV, eV/Å, and eV (None: not asked for)."""
 
-        L = w_E ⟨(ΔE / n)²⟩ / s² + w_F ⟨|ΔF|² / 3⟩ / s²        s: scale of the potential
+    energy: Float[Tensor, "graphs"]
+    forces: Float[Tensor, "nodes 3"]
+    virial: Float[Tensor, "graphs 3 3"] | None
+
+
+class PotentialTraining(SupervisedTask):
+    """Squared errors of energies and virials per atom and of forces, in units of the typical force, by AdamW.
+
+        L = w_E ⟨(ΔE / n)²⟩ / s² + w_F ⟨|ΔF|² / 3⟩ / s² + w_S ⟨|V Δσ / n|² / 9⟩ / s²
+
+    s is the scale of the potential, n the number of atoms, V the volume and σ the stress. Each mean is over
+    the frames (or atoms) for which there is something to compare.
 
     What is validated and kept is an exponential moving average of the weights; the average that did best on
     the validation frames stands in the checkpoint as the model, and the weights that are trained beside it,
@@ -39,15 +52,20 @@ class PotentialTraining(SupervisedTask):
 
     Args:
         model, steps, learning_rate, weight_decay, seed: of `SupervisedTask`.
-        energy_weight, forces_weight: w_E and w_F.
+        energy_weight, forces_weight, stress_weight: w_E, w_F and w_S.
         decay: of the moving average, which is shorter during the first steps; 0 averages nothing.
         clip: largest norm of the gradient.
+        schedule: how the learning rate falls: cosine, linear, or constant.
+        late_energy_weight, late_from: w_E in the last part of the training, which begins at this share of it:
+            forces are learned first, energies last. None changes nothing. What is validated has this w_E from
+            the beginning, so that all epochs are compared by one measure.
         patience: validations without improvement; None never ends early.
     """
 
     model: Potential
     lowest: Tensor
     waited: Tensor
+    fused = True
     extremes = "frames with extreme energies or forces, or atoms nearly at one place"
 
     def __init__(
@@ -59,20 +77,34 @@ class PotentialTraining(SupervisedTask):
         *,
         energy_weight: float = 4.0,
         forces_weight: float = 1.0,
+        stress_weight: float = 1.0,
         decay: float = 0.99,
         clip: float = 10.0,
+        schedule: str = "cosine",
+        late_energy_weight: float | None = None,
+        late_from: float = 0.75,
         patience: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(model, steps, learning_rate, weight_decay, seed)
-        if min(energy_weight, forces_weight) < 0 or energy_weight + forces_weight == 0:
+        weights = energy_weight, forces_weight, stress_weight
+        if min(weights) < 0 or energy_weight + forces_weight == 0:
             raise ValueError(
-                f"energy_weight={energy_weight} and forces_weight={forces_weight}: expected 0 or more, and "
-                "not both 0."
+                f"energy_weight={energy_weight}, forces_weight={forces_weight} and "
+                f"stress_weight={stress_weight}: expected 0 or more, and the first two not both 0."
             )
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}: expected 0 or more and less than 1.")
-        self.weights, self.decay = (energy_weight, forces_weight), decay
+        if schedule not in SCHEDULES:
+            raise ValueError(f"schedule={schedule!r}; choose from {', '.join(SCHEDULES)}.")
+        if not 0 <= late_from <= 1 or (late_energy_weight is not None and late_energy_weight < 0):
+            raise ValueError(
+                f"late_energy_weight={late_energy_weight}, late_from={late_from}: expected 0 or more, from a "
+                "share of the training between 0 and 1."
+            )
+        last = energy_weight if late_energy_weight is None else late_energy_weight
+        self.weights, self.last_weights = weights, (last, *weights[1:])
+        self.schedule, self.late_from, self.decay = SCHEDULES[schedule], late_from, decay
         self.clip, self.patience = clip, patience
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.best = copy.deepcopy(self.average)
@@ -83,27 +115,39 @@ class PotentialTraining(SupervisedTask):
 
     def loss(self, batch: Graph) -> Tensor:
         """Return L of a batch."""
-        return self._loss(*self._errors(self.model, batch), batch)
+        weights = self.last_weights if self.progress(self.global_step) >= self.late_from else self.weights
+        return self._loss(self._errors(self.model, batch), batch, weights)
 
-    def _loss(self, energy: Tensor, forces: Tensor, batch: Graph) -> Tensor:
-        atoms = batch.node_counts.to(energy.dtype)
-        terms = (energy / atoms).square(), forces.square().mean(1)
-        masks = batch.globals["has_energy"], batch.nodes["has_forces"]
-        means = [(t * m).sum() / m.sum().clamp(min=1) for t, m in zip(terms, masks)]
-        return (self.weights[0] * means[0] + self.weights[1] * means[1]) / self.model.scale**2
+    def _loss(self, errors: Errors, batch: Graph, weights: tuple[float, ...] | None = None) -> Tensor:
+        atoms = batch.node_counts.to(errors.energy.dtype)
+        terms = [
+            ((errors.energy / atoms).square(), batch.globals["has_energy"]),
+            (errors.forces.square().mean(1), batch.nodes["has_forces"]),
+        ]
+        if errors.virial is not None:
+            per_atom = errors.virial / atoms[:, None, None]
+            terms.append((per_atom.square().mean((1, 2)), batch.globals["has_stress"]))
+        means = [
+            w * (t * m).sum() / m.sum().clamp(min=1) for w, (t, m) in zip(weights or self.last_weights, terms)
+        ]
+        return torch.stack(means).sum() / self.model.scale**2
 
-    def _errors(self, model: Potential, batch: Graph) -> tuple[Tensor, Tensor]:
-        energy, forces, _ = model.derivatives(batch)
-        return energy - batch.globals["target_energy"], forces - batch.nodes["target_forces"]
+    def _errors(self, model: Potential, batch: Graph) -> Errors:
+        stressed = self.weights[2] > 0 and "target_virial" in batch.globals
+        energy, forces, virial = model.derivatives(batch, virial=stressed)
+        return Errors(
+            energy - batch.globals["target_energy"],
+            forces - batch.nodes["target_forces"],
+            None if virial is None else virial - batch.globals["target_virial"],
+        )
 
     def validation_step(self, batch: Graph, batch_idx: int) -> None:
         """Log loss and errors of the averaged weights."""
-        energy, forces = self._errors(self.average, batch)
-        size = len(batch)
-        self.log("validation/loss", self._loss(energy, forces, batch), prog_bar=True, batch_size=size)
+        errors, size = self._errors(self.average, batch), len(batch)
+        self.log("validation/loss", self._loss(errors, batch), prog_bar=True, batch_size=size)
         for name, error, mask in (
-            ("force", forces.abs().mean(1), batch.nodes["has_forces"]),
-            ("energy", energy.abs(), batch.globals["has_energy"]),
+            ("force", errors.forces.abs().mean(1), batch.nodes["has_forces"]),
+            ("energy", errors.energy.abs(), batch.globals["has_energy"]),
         ):
             mae = MEV * (error * mask).sum() / mask.sum().clamp(min=1)
             self.log(f"validation/{name}_mae", mae, prog_bar=name == "force", batch_size=size)
@@ -112,6 +156,11 @@ class PotentialTraining(SupervisedTask):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, as a part of the largest one."""
+        warm = max(min(self.steps // 10, WARM), 1)
+        return min((step + 1) / warm, self.schedule(self.progress(step)))
+
+    def progress(self, step: int) -> float:
+        """Return how much of the training is done: of the steps, or of the time, where that ends sooner."""
         progress = step / self.steps
         callbacks = self._trainer.callbacks if self._trainer else []  # type: ignore[attr-defined]
         for timer in callbacks:
@@ -119,7 +168,7 @@ class PotentialTraining(SupervisedTask):
             if left is not None:
                 spent = timer.time_elapsed("train")
                 progress = max(progress, spent / max(spent + left, 1e-9))
-        return min((step + 1) / max(min(self.steps // 10, WARM), 1), half_cosine(progress))
+        return progress
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Bound the norm of the gradient."""
@@ -145,7 +194,7 @@ class PotentialTraining(SupervisedTask):
     def on_train_end(self) -> None:
         """Let the last steps count too, where time ended within an epoch."""
         batches = [batch.to(self.device) for batch in Batches(self.trainer.datamodule.validation, EVALUATED)]  # type: ignore[attr-defined]
-        losses = [self._loss(*self._errors(self.average, batch), batch) * len(batch) for batch in batches]
+        losses = [self._loss(self._errors(self.average, batch), batch) * len(batch) for batch in batches]
         if losses:
             self._keep(torch.stack(losses).sum() / sum(map(len, batches)))
 
@@ -189,13 +238,14 @@ def train_potential(
     *,
     epochs: int = 200,
     batch_size: int = 8,
+    batch_edges: int | None = None,
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-5,
     seed: int = 0,
     every: int = 1,
     accelerator: str = "cpu",
     devices: int = 1,
-    max_time: str | None = None,
+    max_time: str | timedelta | None = None,
     progress: bool | None = None,
     **options: Any,
 ) -> Potential:
@@ -206,14 +256,21 @@ def train_potential(
         train, validation: of `sciml.datasets.potentials.target_graph`; validation may be empty.
         run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
         epochs, batch_size, learning_rate, weight_decay: of AdamW.
+        batch_edges: edges in a batch, instead of a number of structures: for structures of many sizes.
         seed: of the order of batches.
         every: epochs from one validation to the next.
         accelerator, devices, max_time, progress: see `fit`.
         options: of `PotentialTraining`.
     """
-    steps = epochs * -(-len(train) // batch_size)
+    if batch_edges is not None and batch_edges < 1:
+        raise ValueError(
+            f"batch_edges={batch_edges}: expected a number of edges, as {train.num_edges // 10}."
+        )
+    steps = epochs * len(Batches(train, batch_size, edges=batch_edges))
     task = PotentialTraining(model, steps, learning_rate, weight_decay, seed=seed, **options)
-    data = GraphData(train, validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
+    data = GraphData(
+        train, validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED, edges=batch_edges
+    )
     fit(
         task, data, run_dir, epochs=epochs, validation=validation, every=every,
         accelerator=accelerator, devices=devices, max_time=max_time, progress=progress,
@@ -230,13 +287,15 @@ UNITS = {
     "energy_mae_per_atom": "meV/atom",
     "force_mae": "meV/Å",
     "force_rmse": "meV/Å",
+    "stress_mae": "meV/Å³",
+    "stress_rmse": "meV/Å³",
 }
 
 
 def errors(frames: Frames, predicted: list[Prediction]) -> dict[str, float]:
-    """Return mean absolute and root mean square errors of total energies and of components of forces.
+    """Return mean absolute and root mean square errors of energies and of components of forces and stresses.
 
-    Only what the frames have is compared; without any forces (or energies) these errors are missing.
+    Only what the frames have, and was predicted, is compared; errors of what there is none of are missing.
 
     Args:
         frames: what is true.
@@ -252,8 +311,12 @@ def errors(frames: Frames, predicted: list[Prediction]) -> dict[str, float]:
         found["energy_mae"] = float(np.abs(wrong).mean())
         found["energy_rmse"] = float(np.sqrt(np.mean(wrong**2)))
         found["energy_mae_per_atom"] = float(np.mean(np.abs(wrong) / atoms[known]))
-    if forces:
-        components = MEV * np.concatenate(forces)
-        found["force_mae"] = float(np.abs(components).mean())
-        found["force_rmse"] = float(np.sqrt(np.mean(components**2)))
+    stress = [
+        p.stress - s for p, s in zip(predicted, frames.stress) if s is not None and p.stress is not None
+    ]
+    for name, parts in (("force", forces), ("stress", stress)):
+        if parts:
+            components = MEV * np.concatenate(parts)
+            found[f"{name}_mae"] = float(np.abs(components).mean())
+            found[f"{name}_rmse"] = float(np.sqrt(np.mean(components**2)))
     return found

@@ -17,6 +17,7 @@ from sciml.datasets.molecule_splits import MoleculeSplit
 from sciml.datasets.molecule_table import MoleculeTable
 from sciml.graph import Graph
 from sciml.models.property_predictor import PropertyPredictor
+from sciml.training.conformal import conformal_half_width
 from sciml.training.data import Batches, GraphData
 from sciml.training.fit import SupervisedTask, fit
 from sciml.training.run import AtomicCheckpoints, load_checkpoint
@@ -260,33 +261,6 @@ def best_shares(
     left, apart = np.where(np.isfinite(true), [true - networks, process - networks], 0.0)
     along, length = (left * apart).sum(0), (apart**2).sum(0)
     return np.divide(along, length, out=np.zeros_like(along), where=length > 0).clip(0, 1)
-
-
-def conformal_half_width(
-    errors: Float[np.ndarray, "molecules targets"], coverage: float
-) -> Float[np.ndarray, "targets"]:
-    """Return how wide an interval must be to hold a new molecule with so much probability, to each side.
-
-    Split conformal prediction (Lei et al. 2018, arXiv 1604.04173, algorithm 2): of n absolute errors, the one
-    of rank ⌈(n + 1) · coverage⌉. It holds for molecules that are exchangeable with those of the errors, and
-    not for others, as those of other scaffolds; it is infinite where n is too small for any promise.
-
-    Args:
-        errors: of molecules that were not trained on; NaN where nothing was measured.
-        coverage: between 0 and 1.
-
-    Raises:
-        ValueError: another coverage.
-    """
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage={coverage}: expected a share between 0 and 1.")
-    half = np.full(errors.shape[1], np.inf)
-    for i, column in enumerate(errors.T):
-        known = np.sort(np.abs(column[np.isfinite(column)]))
-        rank = int(np.ceil((len(known) + 1) * coverage - 1e-9))
-        if rank <= len(known):
-            half[i] = known[rank - 1]
-    return half
 
 
 # -------------------------------------------------------------------- details

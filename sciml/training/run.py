@@ -233,6 +233,8 @@ def load_run(path: str | Path) -> nn.Module:
 def build(config: Mapping[str, Any], where: str, **arguments: Any) -> Any:
     """Call the class or function that ``_target_`` names, with the rest of the mapping as arguments.
 
+    What in a list of arguments has a ``_target_`` itself, as the members of an ensemble, is built first.
+
     Raises:
         RunError: ``_target_`` lies outside sciml and torch.optim, does not exist, or refuses the arguments.
     """
@@ -241,10 +243,17 @@ def build(config: Mapping[str, Any], where: str, **arguments: Any) -> Any:
         raise RunError(f"{where} needs a _target_.")
     name = str(content.pop("_target_"))
     function = _locate(name, where)
+    given = {str(k): v for k, v in content.items()}
+    given = {k: _build_list(v, f"{where}.{k}") if isinstance(v, list) else v for k, v in given.items()}
     try:
-        return function(**{str(k): v for k, v in content.items()}, **arguments)
+        return function(**given, **arguments)
     except TypeError as error:
         raise RunError(f"{where}: {name} does not take these arguments: {error}") from error
+
+
+def _build_list(values: list[Any], where: str) -> list[Any]:
+    described = lambda value: isinstance(value, Mapping) and "_target_" in value
+    return [build(v, f"{where}[{i}]") if described(v) else v for i, v in enumerate(values)]
 
 
 def _locate(name: str, where: str) -> Any:

@@ -7,7 +7,7 @@ from contract import Case
 
 from sciml.builders import atoms_graph
 from sciml.graph import Spec
-from sciml.models import PaiNN, SchNet
+from sciml.models import PaiNN, PotentialEnsemble, SchNet
 from sciml.nn import ContinuousFilter, PaiNNLayer
 
 CUTOFF = 2.5
@@ -53,4 +53,6 @@ CASES = [
     Case("PaiNN layer, first", lambda: PaiNNLayer(4, 5), featured(4, 5).without("nodes", "v")),
     Case("SchNet", lambda: SchNet(**SMALL), GRAPH),
     Case("PaiNN", lambda: PaiNN(**SMALL), GRAPH),
+    Case("SchNet with repulsion", lambda: SchNet(**SMALL, repulsion="zbl"), GRAPH),
+    Case("Ensemble of SchNets", lambda: PotentialEnsemble([SchNet(**SMALL) for _ in range(2)]), GRAPH),
 ]

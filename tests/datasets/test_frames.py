@@ -3,6 +3,7 @@
 import ase.io
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
@@ -121,6 +122,80 @@ def test_frames_are_checked(change, message):
         return
     with pytest.raises(ValueError, match=message):
         Frames(**good | change)
+
+
+# ------------------------------------------------------------------ stress
+
+CELL = np.array([[3.0, 0.0, 0.0], [0.4, 3.5, 0.0], [0.0, -0.3, 4.0]])
+STRESS = np.array([[0.01, 0.002, -0.003], [0.002, -0.02, 0.004], [-0.003, 0.004, 0.03]])
+
+
+def crystal(**info):
+    atoms = Atoms("NaCl", [[0, 0, 0], [1.5, 1.5, 1.7]], cell=CELL, pbc=True)
+    atoms.info |= {"energy": -1.0} | info
+    return atoms
+
+
+def test_stress_is_read_in_every_form(tmp_path):
+    calculated = crystal()
+    calculated.info.clear()
+    voigt = STRESS[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    calculated.calc = SinglePointCalculator(calculated, energy=-1.0, stress=voigt)
+    volume = calculated.get_volume()
+    forms = [
+        calculated,
+        crystal(stress=STRESS),
+        crystal(virial=-volume * STRESS),
+        crystal(virials=-volume * STRESS.ravel()),
+        crystal(),
+    ]
+    ase.io.write(tmp_path / "a.extxyz", forms)
+    found = read_frames(tmp_path / "a.extxyz")
+    for stress in found.stress[:4]:
+        np.testing.assert_allclose(stress, STRESS, atol=1e-9)
+    assert found.stress[4] is None
+    assert "4 with stress" in repr(found)
+    in_kcal = read_frames(tmp_path / "a.extxyz", energy_unit="kcal/mol").stress[1]
+    np.testing.assert_allclose(in_kcal, KCAL * STRESS, rtol=1e-8)
+    ase.io.write(tmp_path / "b.extxyz", [crystal(REF_stress=STRESS.ravel())])
+    np.testing.assert_allclose(read_frames(tmp_path / "b.extxyz", stress_key="REF_stress").stress[0], STRESS)
+
+
+def test_stress_where_space_is_open_is_left_out_and_said(tmp_path, caplog):
+    slab = crystal(stress=STRESS)
+    slab.pbc = (True, True, False)
+    ase.io.write(tmp_path / "a.traj", [crystal(stress=STRESS), slab])
+    found = read_frames(tmp_path / "a.traj")
+    assert [s is None for s in found.stress] == [False, True]
+    assert "the stress of 1 frames (first: 1)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("stress", "message"),
+    [
+        (np.ones(5), r"frame 1: stress has shape \(5,\)"),
+        (np.triu(np.ones((3, 3))), "frame 1 .* not symmetric"),
+        (np.full((3, 3), np.nan), "frame 1 .* finite"),
+    ],
+)
+def test_bad_stress_is_named(stress, message, tmp_path):
+    ase.io.write(tmp_path / "a.traj", [crystal(), crystal(stress=stress)])
+    with pytest.raises(ValueError, match=message):
+        read_frames(tmp_path / "a.traj")
+
+
+def test_stress_in_gigapascal_raises_suspicion():
+    frames = Frames([crystal()], np.zeros(1), [None], stress=[STRESS * 160])
+    assert any("stresses are" in warning for warning in implausible(frames))
+    assert implausible(Frames([crystal()], np.zeros(1), [None], stress=[STRESS])) == []
+
+
+def test_virials_are_targets_where_there_is_a_stress():
+    frames = Frames([crystal(), water()], np.zeros(2), [None, None], stress=[STRESS, None])
+    graph = target_graph(frames, 3.0, {"Na": 0.0, "Cl": 0.0, "O": 0.0, "H": 0.0}, dtype=torch.float64)
+    np.testing.assert_allclose(graph.globals["target_virial"][0], STRESS * crystal().get_volume())
+    assert graph.globals["has_stress"].tolist() == [True, False]
+    assert "target_virial" not in target_graph(frames.take(np.array([1])), 3.0, {"O": 0.0, "H": 0.0}).globals
 
 
 # ------------------------------------------------------------------ plausibility

@@ -132,6 +132,21 @@ def test_atoms_may_come_in_any_order(network):
 
 
 @every
+def test_lonely_atoms_and_huge_cells(network):
+    model = potential(network)
+    alone = {symbol: model.predict(Atoms(symbol)).energy for symbol in "CO"}
+    far = model.predict(Atoms("CO", [[0, 0, 0], [0, 0, 1.01 * CUTOFF]]))
+    assert far.energy == pytest.approx(sum(alone.values()), abs=1e-10)
+    assert (far.forces == 0).all()
+    atoms = molecule()
+    boxed = moved(atoms, lambda a: (a.set_cell([1e4] * 3), a.set_pbc(True)))
+    inside, outside = model.predict(boxed), model.predict(atoms)
+    assert inside.energy == pytest.approx(outside.energy, rel=1e-12)
+    np.testing.assert_allclose(inside.forces, outside.forces, atol=1e-10)
+    assert np.abs(inside.stress).max() < 1e-9
+
+
+@every
 def test_energy_ends_at_the_cutoff_with_two_derivatives(network):
     """What is left of an interaction a distance h before the cutoff goes with h³."""
     model = potential(network)

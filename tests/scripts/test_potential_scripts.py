@@ -11,6 +11,7 @@ from omegaconf import open_dict
 
 import sciml
 from sciml.datasets.frames import shipped_ethanol
+from sciml.models import PotentialEnsemble
 from sciml.training.run import RunError
 
 SMALL = [
@@ -104,6 +105,25 @@ def test_stresses_of_a_crystal_are_written(run, tmp_path):
     predict.main([f"run={run}", f"input={tmp_path}/in.extxyz", f"output={tmp_path}/out.extxyz"])
     found = ase.io.read(tmp_path / "out.extxyz").get_stress(voigt=False)
     np.testing.assert_allclose(found, sciml.load_run(run).predict(crystal).stress, atol=1e-7)
+
+
+def test_an_ensemble_by_one_option(frames, tmp_path, capsys):
+    import predict
+    from potential import potential
+
+    options = f"data.path={frames}", "model=schnet", "task.members=2", "task.epochs=1"
+    potential(config(tmp_path, *options), tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert 0 <= metrics["test/force_coverage"] <= 1
+    assert metrics["units"]["test/force_half_width"] == "meV/Å"
+    assert "of the test values" in capsys.readouterr().out
+    model = sciml.load_run(tmp_path)
+    assert isinstance(model, PotentialEnsemble)
+    target = tmp_path / "out.extxyz"
+    predict.main([f"run={tmp_path}", f"input={frames}", f"output={target}"])
+    written, found = ase.io.read(target, index=3), model.predict(ase.io.read(frames, index=3))
+    assert written.info["energy_std"] == pytest.approx(found.energy_std, rel=1e-4)
+    np.testing.assert_allclose(written.arrays["forces_half_width"], found.forces_half_width, rtol=1e-4)
 
 
 def test_bad_input_for_predictions(run, tmp_path):

@@ -4,16 +4,22 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms, units
+from ase.build import bulk
 from ase.calculators.lj import LennardJones
+from ase.md.nose_hoover_chain import NoseHooverChainNVT
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sciml.builders import atoms_graph
 from sciml.datasets import Frames, potential_data, read_frames
 from sciml.datasets.frames import shipped_ethanol
+from sciml.datasets.potentials import target_graph
 from sciml.models import ContactNetwork, PaiNN, Prediction, SchNet
 from sciml.physics import SciMLCalculator
+from sciml.training.data import Batches
 from sciml.training.potential import PotentialTraining, errors, train_potential
 from sciml.training.potential_baselines import PairPotential, constant
 from sciml.training.run import load_checkpoint
@@ -61,8 +67,6 @@ def test_missing_targets_take_no_part(ethanol):
     whole = ethanol.train.take(np.arange(4))
     forces = [whole.forces[0], None, whole.forces[2], None]
     energy = np.array([np.nan, whole.energy[1], whole.energy[2], whole.energy[3]])
-    from sciml.datasets.potentials import target_graph
-
     masked = target_graph(Frames(whole.atoms, energy, forces), model.cutoff, ethanol.references)
     full = target_graph(whole, model.cutoff, ethanol.references)
     only = lambda graph, energy, forces: task(model, energy_weight=energy, forces_weight=forces).loss(graph)
@@ -72,13 +76,122 @@ def test_missing_targets_take_no_part(ethanol):
     assert only(nothing, 0.0, 1.0) == 0
 
 
+def crystals(number, stressed=True):
+    """Rocksalt of Lennard-Jones atoms, strained and shaken."""
+    random, found = np.random.default_rng(0), []
+    for _ in range(number):
+        atoms = bulk("ArKr", "rocksalt", a=2.3, cubic=True)
+        atoms.set_cell(atoms.cell @ (np.eye(3) + random.normal(scale=0.02, size=(3, 3))), scale_atoms=True)
+        atoms.positions += random.normal(scale=0.03, size=(8, 3))
+        atoms.calc = LennardJones(rc=2.0, smooth=True)
+        found.append((atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress(voigt=False), atoms))
+    energy, forces, stress, atoms = zip(*found)
+    return Frames(list(atoms), np.array(energy), list(forces), stress=list(stress) if stressed else [])
+
+
+def test_the_loss_of_stress_is_that_of_virials_per_atom():
+    frames = crystals(4)
+    frames = Frames(frames.atoms, frames.energy, frames.forces, stress=[*frames.stress[:3], None])
+    data = potential_data(frames, frames, train=4, validation=0)
+    model = network(data, SchNet).double()
+    graph = data.graphs(model.cutoff)[0].to(torch.float64)
+    predicted = model.predict(frames.atoms)
+    wrong = [
+        (p.stress - s) * a.get_volume() / 8 for p, s, a in zip(predicted, frames.stress[:3], frames.atoms)
+    ]
+    without, with_stress = (task(model, stress_weight=w).loss(graph).item() for w in (0.0, 2.0))
+    assert with_stress - without == pytest.approx(2 * np.mean(np.square(wrong)) / model.scale**2, rel=1e-5)
+
+
+def test_training_on_stress_makes_it_right():
+    frames = crystals(16)
+    data = potential_data(frames, train=12, validation=0)
+    found = {}
+    for weight in (0.0, 1.0):
+        model = network(data, SchNet, layers=1, cutoff=2.0)
+        batch = data.graphs(2.0)[0]
+        losses = task(model, energy_weight=0.0, forces_weight=1e-3, stress_weight=weight)
+        optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+        for _ in range(60):
+            optimizer.zero_grad()
+            losses.loss(batch).backward()
+            optimizer.step()
+        found[weight] = errors(data.test, model.predict(data.test.atoms))["stress_mae"]
+    nothing = errors(data.test, constant(data.test, data.references))["stress_mae"]
+    assert found[1.0] < 0.4 * nothing
+    assert found[1.0] < 0.5 * found[0.0]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"energy_weight": 0.0, "forces_weight": 0.0}, "not both 0"), ({"decay": 1.0}, "less than 1")],
+    [
+        ({"energy_weight": 0.0, "forces_weight": 0.0}, "not both 0"),
+        ({"stress_weight": -1.0}, "0 or more"),
+        ({"schedule": "staircase"}, "cosine, linear, constant"),
+        ({"late_from": 1.5}, "between 0 and 1"),
+        ({"decay": 1.0}, "less than 1"),
+    ],
 )
 def test_bad_options(ethanol, options, message):
     with pytest.raises(ValueError, match=message):
         task(network(ethanol), **options)
+
+
+def test_energies_may_count_more_in_the_end(ethanol):
+    batch = ethanol.graphs(4.0)[0][:5]
+    early = task(network(ethanol), energy_weight=1.0, forces_weight=0.0).loss(batch)
+    late = task(network(ethanol), energy_weight=1.0, forces_weight=0.0, late_energy_weight=7.0)
+    late.progress = lambda step: 0.74
+    torch.testing.assert_close(late.loss(batch), early)
+    late.progress = lambda step: 0.75
+    torch.testing.assert_close(late.loss(batch), 7 * early)
+    torch.testing.assert_close(late._loss(late._errors(late.model, batch), batch), 7 * early)  # validation
+
+
+@pytest.mark.parametrize(("schedule", "expected"), [("cosine", 0.5), ("linear", 0.5), ("constant", 1.0)])
+def test_learning_rates(ethanol, schedule, expected):
+    found = PotentialTraining(network(ethanol, SchNet), 1000, 1e-3, 0.0, schedule=schedule)
+    assert found.rate(0) == pytest.approx(1 / 100)
+    assert found.rate(500) == pytest.approx(expected)
+    assert found.rate(1000) == (1.0 if schedule == "constant" else 0.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=30), st.integers(1, 200), st.integers(0, 99))
+def test_batches_by_edges_have_about_so_many(sizes, edges, seed):
+    graph = atoms_graph([Atoms(f"Ar{n}", np.arange(3 * n).reshape(n, 3) / 3) for n in sizes], 3.0)
+    parts = list(Batches(graph, 8, seed, edges))
+    assert sorted(n for part in parts for n in part.node_counts.tolist()) == sorted(sizes)
+    largest = int(graph.edge_counts.max())
+    assert all(part.num_edges < edges + max(largest, 1) for part in parts)
+    assert len(parts) <= len(Batches(graph, 8, seed, edges))
+    again = list(Batches(graph, 8, seed, edges))
+    assert [p.node_counts.tolist() for p in parts] == [p.node_counts.tolist() for p in again]
+
+
+def test_lonely_atoms_and_pairs_out_of_reach_train_without_nan(ethanol):
+    """Frames without a single edge, and with edges for some atoms only."""
+    atoms = [
+        Atoms("O"),
+        Atoms("CH", [[0, 0, 0], [90, 0, 0]]),
+        Atoms("CHO", [[0, 0, 0], [1, 0, 0], [50, 0, 0]]),
+    ]
+    frames = Frames(atoms, np.zeros(3), [np.zeros((len(a), 3)) for a in atoms])
+    for kind in (SchNet, PaiNN):
+        model = kind(**SMALL, references={"H": 0.0, "C": 0.0, "O": 0.0})
+        graph = target_graph(frames, 4.0, {"H": 0.0, "C": 0.0, "O": 0.0})
+        for part in (graph, graph[[0]], graph[[1]]):
+            loss = task(model).loss(part)
+            loss.backward()
+            assert torch.isfinite(loss)
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_coincident_atoms_are_named_with_their_file(ethanol):
+    atoms = [Atoms("CO", [[0, 0, 0], [0, 0, 1]]), Atoms("CO", [[0, 0, 0], [0, 0, 0]])]
+    frames = Frames(atoms, np.zeros(2), [None, None], "some.extxyz")
+    with pytest.raises(ValueError, match=r"some.extxyz: structure 1 \(CO\): atoms 0 .* stand at one place"):
+        target_graph(frames, 4.0, {"C": 0.0, "O": 0.0})
 
 
 # ------------------------------------------------------------------ training
@@ -198,6 +311,11 @@ def test_errors_by_hand():
             "force_rmse": 2.0,
         }
     )
+    box = Atoms("H", cell=[2, 2, 2], pbc=True)
+    stressed = Frames([box], np.zeros(1), [None], stress=[np.diag([0.001, 0.001, 0.002])])
+    found = errors(stressed, [Prediction(0.0, np.zeros((1, 3)), np.diag([0.004, 0.001, 0.002]))])
+    assert (found["stress_mae"], found["stress_rmse"]) == pytest.approx((1 / 3, 1.0))
+    assert "stress_mae" not in errors(stressed, [Prediction(0.0, np.zeros((1, 3)), None)])
 
 
 def lennard_jones(number, seed):
@@ -279,6 +397,19 @@ def test_relaxation_finds_a_minimum_of_the_energy(ethanol, trained):
     before = atoms.get_potential_energy()
     assert BFGS(atoms, logfile=None).run(fmax=0.02, steps=200)
     assert atoms.get_potential_energy() < before
+
+
+def test_a_thermostat_exchanges_energy_and_keeps_what_it_should(ethanol, trained):
+    """Nosé-Hoover chains have an energy of molecule and thermostat together, which is conserved."""
+    atoms = start(ethanol, 600)
+    atoms.calc = SciMLCalculator(trained[0])
+    dynamics = NoseHooverChainNVT(atoms, 0.5 * units.fs, temperature_K=300, tdamp=10 * units.fs)
+    whole, own = [], []
+    dynamics.attach(lambda: whole.append(dynamics.get_conserved_energy()), interval=4)
+    dynamics.attach(lambda: own.append(atoms.get_total_energy()), interval=4)
+    dynamics.run(100)
+    assert np.ptp(own) > 0.1
+    assert np.ptp(whole) < 0.05 * np.ptp(own)
 
 
 def test_stress_reaches_ase(ethanol, trained):

@@ -15,10 +15,10 @@ from sciml.datasets import MoleculeTable, split_molecules
 from sciml.models import PropertyPredictor
 from sciml.models.descriptor_process import LENGTH, LINEAR, NOISES, DescriptorProcess
 from sciml.training.agreement import label_metrics
+from sciml.training.conformal import conformal_half_width
 from sciml.training.property import (
     PropertyTask,
     best_shares,
-    conformal_half_width,
     each_alone,
     predicted,
     property_data,
