@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from rich.table import Table
 
-from sciml.datasets import PotentialData, potential_data, read_frames
+from sciml.datasets import Frames, PotentialData, potential_data, read_frames
 from sciml.datasets.frames import shipped_ethanol
 from sciml.models import Potential
 from sciml.training.potential import UNITS, errors, train_potential
@@ -51,14 +51,19 @@ def potential(config: DictConfig, run_dir: Path) -> None:
 
 
 def load(config: DictConfig) -> PotentialData:
-    """Return the frames that a configuration describes."""
-    options = {name: config.data[name] for name in FILE}
-    frames = read_frames(config.data.path or shipped_ethanol(), **options)
-    test = read_frames(config.data.test_path, **options) if config.data.test_path else None
+    """Return the frames that a configuration describes, divided."""
+    frames, test = read(config)
     data = potential_data(frames, test, **config.data.split, seed=config.seed)
     for name in ("train", "validation", "test"):
         log.info("%s: %r", name, getattr(data, name))
     return data
+
+
+def read(config: DictConfig) -> tuple[Frames, Frames | None]:
+    """Return the frames of a configuration, and those kept back in a file of their own."""
+    options = {name: config.data[name] for name in FILE}
+    frames = read_frames(config.data.path or shipped_ethanol(), **options)
+    return frames, read_frames(config.data.test_path, **options) if config.data.test_path else None
 
 
 def judge(config: DictConfig, data: PotentialData, model: Potential) -> dict[str, dict[str, float]]:

@@ -1,5 +1,6 @@
 """Whole networks, one file each."""
 
+from sciml.models.atom_encoder import AtomEncoder
 from sciml.models.collaborative_filter import CollaborativeFilter
 from sciml.models.complex_network import ComplexNetwork
 from sciml.models.contact_network import ContactNetwork
@@ -18,10 +19,12 @@ from sciml.models.residue_network import ResidueNetwork
 from sciml.models.residue_predictor import ResiduePredictor
 from sciml.models.schnet import SchNet
 from sciml.models.sequence_encoder import SequenceEncoder
+from sciml.models.structure_predictor import StructurePredictor
 
 __all__ = [
     "DMPNN",
     "GIN",
+    "AtomEncoder",
     "CollaborativeFilter",
     "ComplexNetwork",
     "ContactNetwork",
@@ -40,4 +43,5 @@ __all__ = [
     "ResiduePredictor",
     "SchNet",
     "SequenceEncoder",
+    "StructurePredictor",
 ]

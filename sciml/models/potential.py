@@ -91,7 +91,7 @@ class Potential(nn.Module):
         with torch.enable_grad():
             if not (learning and vectors.requires_grad):
                 vectors = vectors.detach().requires_grad_()
-            energies = self.scale * self.atomic(_with_geometry(graph, vectors, self.cutoff))
+            energies = self.scale * self.atomic(with_geometry(graph, vectors, self.cutoff))
             (slope,) = torch.autograd.grad(
                 energies.sum(), vectors, create_graph=learning, materialize_grads=True, allow_unused=True
             )
@@ -200,7 +200,8 @@ class LayeredPotential(Potential):
         return self.readout(graph.nodes["x"])[:, 0]
 
 
-def _with_geometry(graph: Graph, vectors: Float[Tensor, "edges 3"], cutoff: float) -> Graph:
+def with_geometry(graph: Graph, vectors: Float[Tensor, "edges 3"], cutoff: float) -> Graph:
+    """Return the graph with the edge fields ``distance``, ``direction`` and ``envelope`` of these vectors."""
     distance = vectors.square().sum(1).sqrt()
     return graph.with_edges(
         {"direction": Spec("1o")},

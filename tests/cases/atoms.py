@@ -7,7 +7,7 @@ from contract import Case
 
 from sciml.builders import atoms_graph
 from sciml.graph import Spec
-from sciml.models import PaiNN, SchNet
+from sciml.models import AtomEncoder, PaiNN, SchNet, StructurePredictor
 from sciml.nn import ContinuousFilter, PaiNNLayer
 
 CUTOFF = 2.5
@@ -44,6 +44,12 @@ def featured(channels, radial):
     )
 
 
+def molecules():
+    """Two small clusters in open space, and a single atom."""
+    open_ = [Atoms(atoms.numbers, atoms.positions) for atoms in clusters()]
+    return atoms_graph([*open_, Atoms("O", [[0.3, 0.1, -0.2]])], CUTOFF)
+
+
 GRAPH = atoms_graph(clusters(), CUTOFF)
 SMALL = {"channels": 8, "layers": 2, "radial": 6, "cutoff": CUTOFF}
 
@@ -53,4 +59,10 @@ CASES = [
     Case("PaiNN layer, first", lambda: PaiNNLayer(4, 5), featured(4, 5).without("nodes", "v")),
     Case("SchNet", lambda: SchNet(**SMALL), GRAPH),
     Case("PaiNN", lambda: PaiNN(**SMALL), GRAPH),
+    Case("Encoder of atoms", lambda: AtomEncoder(**SMALL), GRAPH),
+    Case(
+        "Properties of structures",
+        lambda: StructurePredictor({"energy": "sum", "gap": "mean", "dipole": "dipole"}, **SMALL),
+        molecules(),
+    ),
 ]
