@@ -17,6 +17,7 @@ from sciml.datasets.store import GraphStore
 from sciml.datasets.structure_properties import QM9, Source, qm9, structure_store, structures_of
 from sciml.models import StructurePredictor
 from sciml.models.structure_predictor import READOUTS
+from sciml.training.pretraining import denoising_errors, pretrain, take_encoder
 from sciml.training.run import (
     RunError,
     build,
@@ -26,7 +27,7 @@ from sciml.training.run import (
     peak_memory_bytes,
     write_json,
 )
-from sciml.training.structure_property import divided, mean_errors, statistics, train_structures
+from sciml.training.structure_property import divided, mean_errors, random_parts, statistics, train_structures
 
 log = logging.getLogger(__name__)
 CACHE = Path(__file__).resolve().parents[1] / "data" / "cache"
@@ -49,8 +50,10 @@ def structures(config: DictConfig, run_dir: Path) -> None:
         config.model.update(statistics(data, targets))
     torch.manual_seed(config.seed)
     model = build(config.model, "model")
+    if config.task.pretrained is not None:
+        take_encoder(model, config.task.pretrained)
     check_same_run(config, run_dir, ("data", "model", "task", "seed"))
-    options = {k: v for k, v in config.task.items() if k != "kind"}
+    options = {k: v for k, v in config.task.items() if k not in ("kind", "pretrained")}
     trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
     before, spent = time.perf_counter(), time.process_time()
     train_structures(model, data, run_dir, **options, **trainer, seed=config.seed)
@@ -73,10 +76,36 @@ def structures(config: DictConfig, run_dir: Path) -> None:
     show(found, trained, metrics)
 
 
+def pretraining(config: DictConfig, run_dir: Path) -> None:
+    """Train a denoiser without labels into a run directory, or go on there, and write its metrics."""
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    torch.set_default_dtype(torch.float32)
+    open_run(run_dir)
+    store = load(config)
+    parts = random_parts(store, **config.data.split, seed=config.seed)
+    torch.manual_seed(config.seed)
+    model = build(config.model, "model")
+    check_same_run(config, run_dir, ("data", "model", "task", "seed"))
+    options = {k: v for k, v in config.task.items() if k != "kind"}
+    trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
+    before = time.perf_counter()
+    pretrain(model, parts[0], parts[1], run_dir, **options, **trainer, seed=config.seed)
+    seconds = time.perf_counter() - before
+    trained = load_run(run_dir)
+    found = {f"test/{k}": v for k, v in denoising_errors(trained, parts[2]).items()}  # type: ignore[arg-type]
+    metrics = found | {"train/structures": len(parts[0]), "seconds/train": seconds}
+    write_json(run_dir / "metrics.json", metrics | {"units": {"seconds/train": "s"}})
+    print(
+        f"on {len(parts[2])} structures kept back {found['test/noise_left']:.3f} of the noise is left (mean "
+        f"square), and {found['test/elements_found']:.1%} of the hidden elements are found; {seconds:.0f} s"
+    )
+
+
 def load(config: DictConfig) -> GraphStore:
     """Return the store that a configuration describes, written now if it is not there."""
     data = config.data
-    source = _source(data)
+    source = _source(data, config.task.kind == "pretraining")
     name = f"structures-{hashlib.sha256(f'{source.key} {config.model.cutoff}'.encode()).hexdigest()[:16]}"
     path = Path(data.store) if data.store else CACHE / name
     store = structure_store(
@@ -86,13 +115,15 @@ def load(config: DictConfig) -> GraphStore:
     return store
 
 
-def _source(data: DictConfig) -> Source:
-    names = list(_targets(data))
+def _source(data: DictConfig, unlabelled: bool) -> Source:
     path = None if data.path is None else Path(data.path)
-    if path is None or path.is_dir() or path.suffix == ".npz":
+    ours = path is None or path.is_dir() or path.suffix == ".npz"
+    names = [] if unlabelled and data.targets is None and not ours else list(_targets(data))
+    if ours:
         if data.units is not None:
             raise RunError(f"data.units: QM9 has its own ({', '.join(c.unit for c in QM9.values())}).")
         return qm9(names, path)
+    assert path is not None
     return structures_of(path, names, data.units)
 
 

@@ -17,7 +17,7 @@ from potential import potential
 from property import property_
 from recommend import recommend
 from residues import residues
-from structures import structures
+from structures import pretraining, structures
 
 from sciml.datasets import load_trajectories
 from sciml.datasets.trajectories import Trajectories
@@ -141,6 +141,7 @@ def run(config: DictConfig) -> Path:
         "residues": residues,
         "potential": potential,
         "structures": structures,
+        "pretraining": pretraining,
     }
     kind = config.task.get("kind", "dynamics")
     if kind not in roads:

@@ -1,4 +1,4 @@
-"""Graphs in files that are mapped into memory: sets of any size, read in any order, in constant memory.
+"""Graphs in files, read as they are needed: sets of any size, in any order, in constant memory.
 
 A store is a folder. Each field of the graphs is one file of numbers, all graphs one after the other; three
 more hold ends of edges and how many nodes and edges each graph has. ``store.json`` says what the fields are
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 HEAD = "store.json"
 FORMAT = 1
 PART = 10_000  # graphs that are written at a time
-FORGET = 128 * 2**20  # bytes read, after which pages are given back to the system
 COUNTS, EDGES = ("node_counts", "edge_counts"), "edge_index"
 FIELDS: tuple[Place, ...] = ("nodes", "edges", "globals")
 LONG_AGO = "the writer was interrupted: run it again, and it goes on there"
@@ -60,14 +59,16 @@ class GraphStore:
             )
         rows = _rows(self.head)
         self._columns = {
-            name: _mapped(self.path, name, column, rows[column["place"]])
-            for name, column in self.head["columns"].items()
+            name: Column(self.path / f"{name}.bin", rows[c["place"]], c["dtype"], tuple(c["shape"]))
+            for name, c in self.head["columns"].items()
         }
-        counts = [np.asarray(self._columns.pop(name)) for name in COUNTS]
+        counts = [self._columns.pop(name).whole() for name in COUNTS]
         self._counts = np.stack(counts).astype(np.int32)  # 8 bytes a graph stay in memory,
-        self._starts = np.stack([c.cumsum() - c for c in counts])  # and 16 more
+        self._starts = np.stack([c.cumsum(dtype=np.int64) - c for c in counts])  # and 16 more
         self._chosen: np.ndarray | None = None
-        self._read = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self.path, self._chosen)
 
     def __len__(self) -> int:
         return self.head["graphs"] if self._chosen is None else len(self._chosen)
@@ -97,20 +98,21 @@ class GraphStore:
     def __getitem__(self, ids: int | slice | Sequence[int] | Int[np.ndarray, "chosen"] | Tensor) -> Graph:
         """Read graphs by number, slice, list or index tensor, as one batch."""
         chosen = self._numbers(ids)
-        rows = [_ranges(self._starts[k][chosen], self._counts[k][chosen]) for k in (0, 1)]
-        counts = [torch.from_numpy(self._counts[k][chosen].astype(np.int64)) for k in (0, 1)]
-        places = {"nodes": rows[0], "edges": rows[1], "globals": chosen}
+        ones = np.ones_like(chosen)
+        rows = {
+            "nodes": (self._starts[0][chosen], self._counts[0][chosen]),
+            "edges": (self._starts[1][chosen], self._counts[1][chosen]),
+            "globals": (chosen, ones),
+        }
         fields: dict[str, dict[str, Tensor]] = {place: {} for place in FIELDS}
-        for name, column in self.head["columns"].items():
-            if name in COUNTS or name == EDGES:
-                continue
+        for name, column in self._columns.items():
             place, _, field = name.partition(".")
-            fields[place][field] = torch.from_numpy(self._take(name, places[place]))
-            assert column["place"] == place
+            if name != EDGES:
+                fields[place][field] = torch.from_numpy(column.read(*rows[place]))
+        counts = [torch.from_numpy(rows[place][1].astype(np.int64)) for place in FIELDS[:2]]
         first = counts[0].cumsum(0) - counts[0]
-        ends = torch.from_numpy(self._take(EDGES, rows[1]).astype(np.int64)).T
+        ends = torch.from_numpy(self._columns[EDGES].read(*rows["edges"]).astype(np.int64)).T
         specs = {tuple(key.split(".", 1)): Spec(**spec) for key, spec in self.head["specs"].items()}
-        self._forget()
         return Graph(
             ends + torch.repeat_interleave(first, counts[1]),
             fields["nodes"],
@@ -130,8 +132,8 @@ class GraphStore:
         if not name.startswith("globals.") or name not in self._columns:
             known = ", ".join(n for n in self._columns if n.startswith("globals.")) or "none"
             raise KeyError(f"{self.path} has no field {name!r} of graphs; it has {known}.")
-        column = self._columns[name]
-        return np.array(column if self._chosen is None else column[self._chosen])
+        whole = self._columns[name].whole()
+        return whole if self._chosen is None else whole[self._chosen]
 
     def _numbers(self, ids: Any) -> Int[np.ndarray, "chosen"]:
         index = ids if isinstance(ids, slice) else np.asarray(ids)
@@ -143,21 +145,50 @@ class GraphStore:
         except IndexError:
             raise IndexError(f"Graph {ids!r} of a store of {len(self)}.") from None
 
-    def _take(self, name: str, rows: np.ndarray) -> np.ndarray:
-        values = np.asarray(self._columns[name][rows])
-        self._read += values.nbytes
-        return values
 
-    def _forget(self) -> None:
-        """Give pages back: the system keeps what it has room for, and this process stays small."""
-        if self._read > FORGET:
-            self._read = 0
-            for column in self._columns.values():
-                pages = getattr(column, "_mmap", None)
-                if pages is not None and hasattr(pages, "madvise"):
-                    import mmap
+class Column:
+    """Rows of numbers in a file, read without holding any of it.
 
-                    pages.madvise(mmap.MADV_DONTNEED)
+    A file mapped into memory would do, but the pages that were touched count as this process's.
+
+    Args:
+        file: of nothing but the numbers.
+        rows, dtype, shape: how many rows there are, and what each is.
+
+    Raises:
+        StoreError: a file that is too short.
+    """
+
+    def __init__(self, file: Path, rows: int, dtype: str, shape: tuple[int, ...]) -> None:
+        self.path, self.rows, self.dtype, self.shape = file, rows, np.dtype(dtype), shape
+        self.width = self.dtype.itemsize * int(np.prod(shape, dtype=int))
+        _check_size(file, rows * self.width)
+        self._file = open(file, "rb", buffering=0)  # noqa: SIM115 - open as long as the store is
+
+    def whole(self) -> np.ndarray:
+        """Return all rows."""
+        return self.read(np.array([0]), np.array([self.rows]))
+
+    def read(self, starts: Int[np.ndarray, "runs"], counts: Int[np.ndarray, "runs"]) -> np.ndarray:
+        """Return the rows of some runs, one after the other; runs that touch are read at once."""
+        ends = starts + counts
+        new = np.r_[True, starts[1:] != ends[:-1]][: len(starts)]
+        last = np.r_[new[1:], True][: len(starts)]
+        descriptor, width = self._file.fileno(), self.width
+        parts = [
+            os.pread(descriptor, (end - start) * width, start * width)
+            for start, end in zip(starts[new].tolist(), ends[last].tolist())
+        ]
+        content = bytearray().join(parts)
+        expected = int(counts.sum())
+        if len(content) != expected * width:
+            raise StoreError(f"{self.path} was cut off while it was read.")
+        return np.frombuffer(content, self.dtype).reshape(expected, *self.shape)
+
+
+def _reopened(path: Path, chosen: np.ndarray | None) -> GraphStore:
+    store = GraphStore(path)
+    return store if chosen is None else store.take(chosen)
 
 
 def write_store(
@@ -289,14 +320,6 @@ def _width(column: dict[str, Any]) -> int:
     return int(np.dtype(column["dtype"]).itemsize * np.prod(column["shape"], dtype=int))
 
 
-def _mapped(path: Path, name: str, column: dict[str, Any], rows: int) -> np.ndarray:
-    file, shape = path / f"{name}.bin", (rows, *column["shape"])
-    _check_size(file, rows * _width(column))
-    if not np.prod(shape, dtype=int):
-        return np.zeros(shape, column["dtype"])
-    return np.memmap(file, column["dtype"], "r", shape=shape)
-
-
 def _check_size(file: Path, expected: int) -> None:
     size = file.stat().st_size if file.is_file() else 0
     if size < expected:
@@ -324,9 +347,3 @@ def _write_head(path: Path, head: dict[str, Any]) -> None:
     partial = path / f"{HEAD}.partial"
     partial.write_text(json.dumps(head))
     partial.replace(path / HEAD)
-
-
-def _ranges(starts: Int[np.ndarray, "chosen"], counts: Int[np.ndarray, "chosen"]) -> Int[np.ndarray, "rows"]:
-    """Return start, start + 1, ... for each chosen graph, one after the other."""
-    ends = counts.cumsum()
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)

@@ -4,6 +4,7 @@ from sciml.models.atom_encoder import AtomEncoder
 from sciml.models.collaborative_filter import CollaborativeFilter
 from sciml.models.complex_network import ComplexNetwork
 from sciml.models.contact_network import ContactNetwork
+from sciml.models.denoiser import Denoiser
 from sciml.models.dmpnn import DMPNN
 from sciml.models.drug_target import DrugTarget, PairGraphs
 from sciml.models.field_network import FieldNetwork
@@ -28,6 +29,7 @@ __all__ = [
     "CollaborativeFilter",
     "ComplexNetwork",
     "ContactNetwork",
+    "Denoiser",
     "DrugTarget",
     "FieldNetwork",
     "GraphTransformer",

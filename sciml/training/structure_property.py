@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from lightning.pytorch.callbacks import Timer
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -20,7 +19,7 @@ from sciml.datasets.store import GraphStore
 from sciml.graph import Graph
 from sciml.models.structure_predictor import StructurePredictor
 from sciml.training.data import Batches, GraphData
-from sciml.training.fit import SupervisedTask, fit, half_cosine
+from sciml.training.fit import SupervisedTask, fit, half_cosine, progress
 
 log = logging.getLogger(__name__)
 EVALUATED = 128  # structures at a time, where nothing is learned
@@ -49,7 +48,7 @@ class StructureData:
     spread: Float[np.ndarray, "targets"]
     rest: Float[np.ndarray, "targets"]
 
-    def by_composition(self, graph: Graph) -> Float[np.ndarray, "graphs targets"]:
+    def byby_elements(self, graph: Graph) -> Float[np.ndarray, "graphs targets"]:
         """Return what is expected from the numbers of atoms alone."""
         return counts(graph, self.elements) @ self.composition
 
@@ -67,6 +66,14 @@ def divided(
     Raises:
         ValueError: parts that are empty or larger than what there is.
     """
+    one, two, three = random_parts(store, train=train, validation=validation, seed=seed)
+    return StructureData(one, two, three, *by_elements(one))
+
+
+def random_parts(
+    store: GraphStore, *, train: float, validation: float, seed: int = 0
+) -> tuple[GraphStore, GraphStore, GraphStore]:
+    """Divide a store at random into training, validation and test; arguments and errors as of `divided`."""
     first, second = (round(n * len(store)) if n < 1 else int(n) for n in (train, validation))
     if min(first, second) < 1 or first + second >= len(store):
         raise ValueError(
@@ -75,7 +82,7 @@ def divided(
         )
     order = np.random.default_rng(seed).permutation(len(store))
     one, two, three = (store.take(p) for p in np.split(order, [first, first + second]))
-    return StructureData(one, two, three, *_composition(one))
+    return one, two, three
 
 
 def counts(graph: Graph, elements: tuple[int, ...]) -> Float[np.ndarray, "graphs elements"]:
@@ -85,8 +92,8 @@ def counts(graph: Graph, elements: tuple[int, ...]) -> Float[np.ndarray, "graphs
     return found.index_add(0, graph.node_graph, own.double()).numpy()
 
 
-def _composition(train: GraphStore) -> tuple:
-    """Return parts of elements, elements, mean, spread and what composition leaves, in one pass over them."""
+def by_elements(train: Any) -> tuple[Any, ...]:
+    """Return the last five fields of `StructureData` for a part for training, batch by batch."""
     elements: set[int] = set()
     for graph in Batches(train, 2048):
         elements |= set(graph.nodes["number"].unique().tolist())
@@ -161,14 +168,8 @@ class StructureTask(SupervisedTask):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, as a part of the largest one."""
-        progress = step / self.steps
-        callbacks = self._trainer.callbacks if self._trainer else []  # type: ignore[attr-defined]
-        for timer in callbacks:
-            left = timer.time_remaining("train") if isinstance(timer, Timer) else None
-            if left is not None:
-                spent = timer.time_elapsed("train")
-                progress = max(progress, spent / max(spent + left, 1e-9))
-        return min((step + 1) / max(min(self.steps // 10, WARM), 1), half_cosine(progress))
+        warm = max(min(self.steps // 10, WARM), 1)
+        return min((step + 1) / warm, half_cosine(progress(self, step / self.steps)))
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Bound the norm of the gradient."""
@@ -263,7 +264,7 @@ def mean_errors(model: StructurePredictor, data: StructureData) -> dict[str, dic
     for graph in Batches(data.test, EVALUATED):
         true = graph.globals["y"].double().numpy()
         left["network"].append(model.answer(graph.to(device)).cpu().numpy() - true)
-        left["composition"].append(data.by_composition(graph) - true)
+        left["composition"].append(data.byby_elements(graph) - true)
         left["mean"].append(data.mean - true)
     found = {}
     for who, errors in left.items():

@@ -7,7 +7,7 @@ from contract import Case
 
 from sciml.builders import atoms_graph
 from sciml.graph import Spec
-from sciml.models import AtomEncoder, PaiNN, SchNet, StructurePredictor
+from sciml.models import AtomEncoder, Denoiser, PaiNN, SchNet, StructurePredictor
 from sciml.nn import ContinuousFilter, PaiNNLayer
 
 CUTOFF = 2.5
@@ -60,6 +60,7 @@ CASES = [
     Case("SchNet", lambda: SchNet(**SMALL), GRAPH),
     Case("PaiNN", lambda: PaiNN(**SMALL), GRAPH),
     Case("Encoder of atoms", lambda: AtomEncoder(**SMALL), GRAPH),
+    Case("Denoiser", lambda: Denoiser(**SMALL), GRAPH),
     Case(
         "Properties of structures",
         lambda: StructurePredictor({"energy": "sum", "gap": "mean", "dipole": "dipole"}, **SMALL),

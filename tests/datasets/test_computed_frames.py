@@ -42,9 +42,8 @@ def chain(n=8):
 
 def test_frames_have_their_temperature_and_their_seed():
     """Mean energy of a bond k T / 2, within the error of so short a time."""
-    run = lambda seed: list(
-        dynamics_frames(chain(), Springs(), frames=60, temperature=400, between=20, step=1.0, seed=seed)
-    )
+    options = {"frames": 40, "temperature": 400, "between": 10, "step": 1.0, "warm": 200}
+    run = lambda seed: list(dynamics_frames(chain(), Springs(), **options, seed=seed))
     found, again, other = run(0), run(0), run(1)
     energy = [a.get_potential_energy() for a in found]
     assert np.mean(energy) == pytest.approx(7 * units.kB * 400 / 2, rel=0.5)

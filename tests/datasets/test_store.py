@@ -1,6 +1,7 @@
 """Stores of graphs: what was written is read, in any order, after any interruption; damage is noticed."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -102,6 +103,12 @@ def test_batches_of_a_store_are_those_of_the_graphs(tmp_path):
     store = write_store(tmp_path, source(whole), key="k")
     for a, b in zip(Batches(store, 5, seed=3), Batches(whole, 5, seed=3), strict=True):
         equal(a, b)
+
+
+def test_a_store_goes_to_other_processes(tmp_path):
+    """As its path and what was taken of it."""
+    store = write_store(tmp_path, source(graphs(9)), key="k").take([7, 2])
+    equal(pickle.loads(pickle.dumps(store))[:], store[:])
 
 
 def test_periodic_and_bond_graphs(tmp_path):
