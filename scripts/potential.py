@@ -40,7 +40,7 @@ def potential(config: DictConfig, run_dir: Path) -> None:
     check_same_run(config, run_dir, ("data", "model", "task", "seed"))
     trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
     options = {k: v for k, v in config.task.items() if k != "kind"}
-    graphs = data.graphs(model.cutoff)
+    graphs = data.graphs(model.cutoff, config.data.store)
     log.info("%d parameters, %d edges in training", _parameters(model), graphs[0].num_edges)
     train_potential(model, *graphs, run_dir, **options, **trainer, seed=config.seed)
     trained = time.perf_counter() - start

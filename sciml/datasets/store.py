@@ -79,6 +79,12 @@ class GraphStore:
         return f"GraphStore({len(self)} graphs with {names}; {size / 2**20:.0f} MiB in {self.path})"
 
     @property
+    def num_edges(self) -> int:
+        """Edges of all graphs."""
+        counts = self._counts[1] if self._chosen is None else self._counts[1][self._chosen]
+        return int(counts.sum(dtype=np.int64))
+
+    @property
     def device(self) -> torch.device:
         """Where batches are made."""
         return torch.device("cpu")

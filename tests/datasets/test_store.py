@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciml.builders import atoms_graph, molecule_graph
+from sciml.datasets import potential_data, read_frames
+from sciml.datasets.frames import shipped_ethanol
 from sciml.datasets.store import GraphStore, StoreError, write_store
 from sciml.graph import Graph, Spec
 from sciml.training.data import Batches
@@ -103,6 +105,21 @@ def test_batches_of_a_store_are_those_of_the_graphs(tmp_path):
     store = write_store(tmp_path, source(whole), key="k")
     for a, b in zip(Batches(store, 5, seed=3), Batches(whole, 5, seed=3), strict=True):
         equal(a, b)
+
+
+def test_frames_train_from_a_store_as_from_memory(tmp_path):
+    """Graphs with targets are the same, and what changes the frames asks for another folder."""
+    frames = read_frames(shipped_ethanol()).take(np.arange(12))
+    data = potential_data(frames, train=6, validation=3)
+    stored, memory = data.graphs(3.0, tmp_path), data.graphs(3.0)
+    for a, b in zip(stored, memory, strict=True):
+        equal(a[:], b)
+        assert a.num_edges == b.num_edges
+    equal(data.graphs(3.0, tmp_path)[0][:], memory[0])
+    with pytest.raises(StoreError, match="something else"):
+        data.graphs(3.5, tmp_path)
+    alone = potential_data(frames, train=6, validation=0)
+    assert len(alone.graphs(3.0, tmp_path / "alone")[1]) == 0
 
 
 def test_a_store_goes_to_other_processes(tmp_path):

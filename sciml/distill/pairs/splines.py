@@ -157,17 +157,24 @@ class SplineFit:
             own = slice(at, at + size)
             at += size
             r = np.concatenate([p.distance[p.kind == kind] for p in parts])
-            edges = np.geomspace(t[0], t[-1], POINTS + 1)
-            pairs = np.histogram(r, edges)[0]
-            grid = np.sqrt(edges[1:] * edges[:-1])
+            grid, pairs = _density(r)
             values = BSpline.design_matrix(grid, t, 3).toarray()
             error = np.sqrt(
                 np.maximum(np.einsum("pk,kl,pl->p", values, self.covariance[own, own], values), 0)
             )
-            seen = pairs > 0
-            force = values @ self.coefficients[own]
-            found.append(Curve(grid[seen], force[seen], error[seen], pairs[seen].astype(float)))
+            found.append(Curve(grid, values @ self.coefficients[own], error, pairs))
         return found
+
+
+def _density(r: Float[np.ndarray, "pairs"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return distances where there are pairs, and how many; finer where ranges are narrow, as of bonds."""
+    for finer in (1, 2, 4, 8, 16):
+        edges = np.geomspace(r.min() * (1 - 1e-9), r.max() * (1 + 1e-9), POINTS * finer + 1)
+        pairs = np.histogram(r, edges)[0]
+        seen = pairs > 0
+        if seen.sum() >= POINTS / 3:
+            break
+    return np.sqrt(edges[1:] * edges[:-1])[seen], pairs[seen].astype(float)
 
 
 def fit_splines(parts: Sequence[PairRows], kinds: Kinds, cutoff: float) -> SplineFit:
