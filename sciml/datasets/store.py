@@ -251,7 +251,7 @@ def _started(path: Path, key: str, info: dict[str, Any]) -> dict[str, Any]:
     if not (path / HEAD).is_file():
         if strangers := sorted(f.name for f in path.iterdir()):
             raise StoreError(f"{path} is not empty (it has {strangers[0]}): choose another folder.")
-        head = {
+        head: dict[str, Any] = {
             "format": FORMAT, "key": key, "info": info, "graphs": 0, "nodes": 0, "edges": 0, "columns": {},
             "specs": {}, "complete": False,
         }  # fmt: skip
