@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sciml.datasets.store import GraphStore
-from sciml.datasets.structure_properties import QM9, Source, qm9, structure_store, structures_of
+from sciml.datasets.structure_properties import QM9, Source, g2, qm9, structure_store, structures_of
 from sciml.models import StructurePredictor
 from sciml.models.structure_predictor import READOUTS
 from sciml.training.pretraining import denoising_errors, pretrain, take_encoder
@@ -31,6 +31,7 @@ from sciml.training.structure_property import divided, mean_errors, random_parts
 
 log = logging.getLogger(__name__)
 CACHE = Path(__file__).resolve().parents[1] / "data" / "cache"
+NAMED = ("qm9", "g2")
 DEFAULT = ("U0", "gap", "mu")
 SHOWN = {"eV": ("meV", 1000.0), "debye": ("D", 1.0)}  # how errors are shown
 
@@ -116,6 +117,10 @@ def load(config: DictConfig) -> GraphStore:
 
 
 def _source(data: DictConfig, unlabelled: bool) -> Source:
+    if data.path is None and data.source not in NAMED:
+        raise RunError(f"data.source={data.source}: choose from {', '.join(NAMED)}, or give data.path=FILE.")
+    if data.path is None and data.source == "g2":
+        return g2()
     path = None if data.path is None else Path(data.path)
     ours = path is None or path.is_dir() or path.suffix == ".npz"
     names = [] if unlabelled and data.targets is None and not ours else list(_targets(data))
@@ -129,6 +134,8 @@ def _source(data: DictConfig, unlabelled: bool) -> Source:
 
 def _targets(data: DictConfig) -> dict[str, str]:
     """Return the targets and how each is read out; those of QM9 are known."""
+    if data.path is None and data.source == "g2":
+        return {"enthalpy": "sum"}
     given: Any = OmegaConf.to_container(OmegaConf.create({"targets": data.targets}))["targets"]  # type: ignore[call-overload, index]
     if given is None:
         given = list(DEFAULT)

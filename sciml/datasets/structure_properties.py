@@ -101,6 +101,20 @@ def qm9(targets: Sequence[str] = ("U0", "gap", "mu"), path: str | Path | None = 
     return Source(records, tuple(targets), tuple(c.unit for c in columns), _key("QM9", files, targets))
 
 
+def g2() -> Source:
+    """Return the G2 set that comes with ASE: 148 molecules with measured enthalpies of formation (298 K, eV).
+
+    Curtiss et al. 1997 (doi 10.1063/1.473182); atoms, which are elements, are left out.
+    """
+    from ase import units
+    from ase.build import molecule
+    from ase.data.g2 import data, molecule_names
+
+    factor = units.kcal / units.mol
+    records = lambda: ((molecule(name), [data[name]["enthalpy"] * factor]) for name in molecule_names)
+    return Source(records, ("enthalpy",), ("eV",), f"G2 of ASE: {len(molecule_names)} molecules")
+
+
 def structures_of(path: str | Path, targets: Sequence[str], units: Sequence[str] | None = None) -> Source:
     """Return the structures of a file that ASE reads, with properties from their ``info`` or results.
 

@@ -11,7 +11,7 @@ from ase.build import molecule
 
 from sciml.builders import atoms_graph
 from sciml.datasets.store import StoreError
-from sciml.datasets.structure_properties import HARTREE, qm9, structure_store, structures_of
+from sciml.datasets.structure_properties import HARTREE, g2, qm9, structure_store, structures_of
 from sciml.models import StructurePredictor
 from sciml.training.data import GraphData
 from sciml.training.fit import fit
@@ -98,6 +98,14 @@ def test_properties_of_a_file_that_ase_reads(tmp_path):
     np.testing.assert_allclose(store.field("globals.y"), [[i, 5.0] for i in range(4)])
     with pytest.raises(ValueError, match=r"structure 0 .* has no 'mass'; it has .*gap"):
         structure_store(tmp_path / "t", structures_of(tmp_path / "a.extxyz", ["mass"]), 3.0)
+
+
+def test_g2(tmp_path):
+    """Methane's enthalpy of formation is -17.9 kcal/mol."""
+    store = structure_store(tmp_path, g2(), 3.0)
+    assert len(store) == 148
+    methane = next(k for k, (a, _) in enumerate(g2().records()) if a.get_chemical_formula() == "CH4")
+    assert store.field("globals.y")[methane, 0] == pytest.approx(-0.7762, abs=1e-3)
 
 
 def test_composition_is_fitted_in_passes_over_the_store(tmp_path):
