@@ -17,6 +17,7 @@ from sciml.datasets.frames import shipped_ethanol
 from sciml.models import Potential
 from sciml.training.potential import UNITS, errors, train_potential
 from sciml.training.potential_baselines import PairPotential, constant
+from sciml.training.pretraining import take_encoder
 from sciml.training.run import RunError, build, check_same_run, load_run, open_run, write_json
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,11 @@ def potential(config: DictConfig, run_dir: Path) -> None:
         config.model.references = dict(data.references)
         config.model.scale = data.scale
     model = build(config.model, "model")
+    if config.task.pretrained is not None:
+        take_encoder(model, config.task.pretrained)
     check_same_run(config, run_dir, ("data", "model", "task", "seed"))
     trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
-    options = {k: v for k, v in config.task.items() if k != "kind"}
+    options = {k: v for k, v in config.task.items() if k not in ("kind", "pretrained")}
     graphs = data.graphs(model.cutoff, config.data.store)
     log.info("%d parameters, %d edges in training", _parameters(model), graphs[0].num_edges)
     train_potential(model, *graphs, run_dir, **options, **trainer, seed=config.seed)
