@@ -11,6 +11,7 @@ from fields import distill_field, train_field
 from hydra.core.hydra_config import HydraConfig
 from laws import laws
 from omegaconf import DictConfig
+from pair_law import pair_law
 from residual import look_at_rest
 from train import train
 
@@ -23,6 +24,8 @@ def run(config: DictConfig) -> Path:
     kind = config.task.get("kind", "dynamics")
     if kind == "contact_law":  # contacts need no network
         return contacts(config, run_dir)
+    if kind == "pair_law":
+        return pair_law(config, run_dir)
     if kind == "field":
         train_field(config, run_dir)
         return distill_field(run_dir)

@@ -11,6 +11,7 @@ import torch
 from common import fail, interrupts, main
 from fields import distill_field
 from omegaconf import DictConfig, OmegaConf
+from pair_law import distill_potential
 from rich.console import Console
 from torch.nn import Module
 from train import load_data
@@ -126,8 +127,11 @@ def front_as_json(front: Front, complete: bool) -> dict[str, Any]:
 
 def run(config: DictConfig) -> Path:
     """Distill a trained run."""
-    if load_config(config.run).get("task", {}).get("kind") == "field":
+    kind = load_config(config.run).get("task", {}).get("kind")
+    if kind == "field":
         return distill_field(Path(config.run))
+    if kind == "potential":
+        return distill_potential(Path(config.run), config)
     return distill_run(Path(config.run), config.distill, config.seed)
 
 

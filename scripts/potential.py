@@ -12,13 +12,14 @@ from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from rich.table import Table
 
-from sciml.datasets import PotentialData, potential_data, read_frames
+from sciml.datasets import Frames, PotentialData, potential_data, read_frames
 from sciml.datasets.frames import shipped_ethanol
 from sciml.models import Potential, PotentialEnsemble
 from sciml.training.potential import UNITS, errors, train_potential
 from sciml.training.potential_baselines import PairPotential, constant
 from sciml.training.potential_ensemble import UNITS as UNCERTAINTY_UNITS
 from sciml.training.potential_ensemble import judge_uncertainty, train_ensemble
+from sciml.training.pretraining import take_encoder
 from sciml.training.run import RunError, build, check_same_run, load_run, open_run, write_json
 
 log = logging.getLogger(__name__)
@@ -44,10 +45,14 @@ def potential(config: DictConfig, run_dir: Path) -> None:
             members = [config.model] * config.task.members
             config.model = {"_target_": ENSEMBLE, "members": members, "coverage": config.task.coverage}
     model = build(config.model, "model")
+    if config.task.pretrained is not None:
+        for member in model.members if isinstance(model, PotentialEnsemble) else [model]:
+            take_encoder(member, config.task.pretrained)
     check_same_run(config, run_dir, ("data", "model", "task", "seed"))
     trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
-    options = {k: v for k, v in config.task.items() if k not in ("kind", "members", "coverage")}
-    graphs = data.graphs(model.cutoff)
+    apart = ("kind", "members", "coverage", "pretrained")
+    options = {k: v for k, v in config.task.items() if k not in apart}
+    graphs = data.graphs(model.cutoff, config.data.store)
     log.info("%d parameters, %d edges in training", _parameters(model), graphs[0].num_edges)
     if isinstance(model, PotentialEnsemble):
         train_ensemble(model, *graphs, data.validation, run_dir, **options, **trainer, seed=config.seed)
@@ -61,14 +66,19 @@ def potential(config: DictConfig, run_dir: Path) -> None:
 
 
 def load(config: DictConfig) -> PotentialData:
-    """Return the frames that a configuration describes."""
-    options = {name: config.data[name] for name in FILE}
-    frames = read_frames(config.data.path or shipped_ethanol(), **options)
-    test = read_frames(config.data.test_path, **options) if config.data.test_path else None
+    """Return the frames that a configuration describes, divided."""
+    frames, test = read(config)
     data = potential_data(frames, test, **config.data.split, seed=config.seed)
     for name in ("train", "validation", "test"):
         log.info("%s: %r", name, getattr(data, name))
     return data
+
+
+def read(config: DictConfig) -> tuple[Frames, Frames | None]:
+    """Return the frames of a configuration, and those kept back in a file of their own."""
+    options = {name: config.data[name] for name in FILE}
+    frames = read_frames(config.data.path or shipped_ethanol(), **options)
+    return frames, read_frames(config.data.test_path, **options) if config.data.test_path else None
 
 
 def judge(config: DictConfig, data: PotentialData, model: Potential) -> dict[str, dict[str, float]]:

@@ -26,6 +26,11 @@ from sciml.training.run import RunError, build, check_same_run, load_run, open_r
 
 log = logging.getLogger(__name__)
 NAMED = {"freesolv": freesolv}
+BY_PATH = {  # sets that are read from a file, and what to say of it
+    "esol": "delaney-processed.csv of MoleculeNet with "
+    "'data.target_columns=[\"measured log solubility in mols per litre\"]'",
+    "lipophilicity": "Lipophilicity.csv of MoleculeNet with 'data.target_columns=[exp]'",
+}
 IN_UNIT = ("mae", "rmse")  # what has the unit of the values
 SHOWN = {
     "regression": ("mae", "rmse", "pearson"),
@@ -82,6 +87,10 @@ def load(config: DictConfig) -> PropertyData:
             table = with_test(table, read_molecule_table(data.test_path, **options))
     elif data.source in NAMED:
         table = NAMED[data.source]()
+    elif data.source in BY_PATH:
+        raise RunError(
+            f"No package has {data.source}: give its file as data.path=FILE, {BY_PATH[data.source]}."
+        )
     else:
         raise RunError(
             "data.path is missing: data.path=FILE, a table with columns of SMILES and of numbers, or .sdf."

@@ -1,4 +1,4 @@
-"""Things to try on: python scripts/simulate.py system=gravity output=FILE.npz; or drug_target, FILE.csv."""
+"""Things to try on: simulate.py system=gravity output=FILE.npz, or molecule=CCO output=FILE.extxyz."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from common import main
 from omegaconf import DictConfig, OmegaConf
 
 from sciml.datasets import FieldSeries, write_field, write_npz, write_pairs
+from sciml.datasets.computed_frames import dynamics_frames, molecule_structure, xtb_calculator
 from sciml.datasets.simulated import of_truth
 from sciml.datasets.simulated_pairs import simulated_drug_target, simulated_preferences
 from sciml.physics.fields import FIELDS, simulate_field
@@ -28,7 +29,11 @@ PAIRS = {"drug_target": simulated_drug_target, "preferences": simulated_preferen
 def run(config: DictConfig) -> Path:
     """Simulate, spoil by noise if asked, and write."""
     if OmegaConf.is_missing(config, "output"):
-        raise RunError("output is missing: output=FILE.npz, or FILE.csv for a table of pairs")
+        raise RunError(
+            "output is missing: output=FILE.npz, FILE.csv for a table of pairs, FILE.extxyz for a molecule"
+        )
+    if config.molecule is not None:
+        return compute_frames(config)
     if config.system in PAIRS:
         return write_table(config)
     if config.noise < 0:
@@ -55,6 +60,28 @@ def simulate_particles(config: DictConfig) -> Path:
     output = Path(config.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_npz(output, found)
+    return output
+
+
+def compute_frames(config: DictConfig) -> Path:
+    """Let a molecule move by a method of quantum chemistry, and write frames with energies and forces."""
+    import ase.io
+
+    atoms = molecule_structure(str(config.molecule), seed=config.seed)
+    calculator = xtb_calculator(atoms, config.method)
+    options = {name: config[name] for name in ("frames", "temperature", "between", "seed")}
+    said = f"{config.frames} frames, {config.between:g} fs apart, at {config.temperature:g} K"
+    log.info("%s by %s: %s", atoms.get_chemical_formula(), config.method, said)
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".partial-{output.name}")
+    found = []
+    for number, frame in enumerate(dynamics_frames(atoms, calculator, **options), start=1):
+        found.append(frame)
+        if number % max(config.frames // 10, 1) == 0:
+            log.info("%d frames", number)
+    ase.io.write(partial, found)
+    partial.replace(output)
     return output
 
 

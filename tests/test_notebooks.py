@@ -177,3 +177,15 @@ def test_ethanol_notebook_vibrates_where_bonds_do(tmp_path, monkeypatch):
     moving = {n: float(v) for n, v in re.findall(r"(C-H|O-H) stretch in dynamics: (\d+)", text)}
     assert 2600 < moving["C-H"] < 3300 < moving["O-H"] < 3900
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
+
+
+@pytest.mark.slow
+def test_pair_notebook_reads_lennard_jones_out_of_a_network(tmp_path, monkeypatch):
+    """Its constants are those of the frames; of ethanol it says that pairs are not enough."""
+    outputs, text = executed("pair_potential", tmp_path, monkeypatch)
+    assert re.findall(r"^verdict: (\w+)", text, re.M) == ["law", "none"]
+    assert "Lennard-Jones" in text
+    assert float(re.search(r"epsilon = ([\d.]+)", text)[1]) == pytest.approx(0.0104, rel=1e-2)
+    assert float(re.search(r"sigma = ([\d.]+)", text)[1]) == pytest.approx(3.4, rel=1e-3)
+    assert "no sum over pairs" in text
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from jaxtyping import Float, Int
 
 from sciml.builders import atoms_graph
 from sciml.datasets.frames import Frames
+from sciml.datasets.store import GraphStore, write_store
 from sciml.graph import Graph, Spec
 
 log = logging.getLogger(__name__)
 PARTS = ("train", "validation", "test")
 SPLITS = ("time", "random", "file")
+AT_A_TIME = 200  # frames whose graphs are made together, for a store
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,27 @@ class PotentialData:
     references: Mapping[str, float]
     scale: float
 
-    def graphs(self, cutoff: float) -> tuple[Graph, Graph]:
-        """Return the targets for training and for validation; see `target_graph`."""
+    def graphs(
+        self, cutoff: float, store: str | Path | None = None
+    ) -> tuple[Graph | GraphStore, Graph | GraphStore]:
+        """Return the targets for training and for validation; see `target_graph`.
+
+        Args:
+            cutoff: in Å.
+            store: a folder where the graphs are kept, a few at a time in memory; None keeps them in memory.
+        """
+        if store is not None:
+            return self._stored(cutoff, Path(store))
         train = target_graph(self.train, cutoff, self.references)
         if self.validation is None:
             return train, train[[]]
         return train, target_graph(self.validation, cutoff, self.references)
+
+    def _stored(self, cutoff: float, path: Path) -> tuple[GraphStore, Graph | GraphStore]:
+        train = stored_targets(path / "train", self.train, cutoff, self.references)
+        if self.validation is None:
+            return train, train[[]]
+        return train, stored_targets(path / "validation", self.validation, cutoff, self.references)
 
 
 def potential_data(
@@ -178,6 +196,20 @@ def target_graph(
             has_stress=torch.tensor([s is not None for s in frames.stress]),
         )
     return graph.to(dtype)
+
+
+def stored_targets(path: Path, frames: Frames, cutoff: float, references: Mapping[str, float]) -> GraphStore:
+    """Return `target_graph` of frames in a store, written now if it is not there."""
+    content = hashlib.sha256(str((frames.source, len(frames), cutoff, sorted(references.items()))).encode())
+    for atoms, energy in zip(frames.atoms, frames.energy):
+        content.update(atoms.positions.tobytes() + atoms.numbers.tobytes() + energy.tobytes())
+
+    def graphs(start: int) -> Iterator[Graph]:
+        for first in range(start, len(frames), AT_A_TIME):
+            some = np.arange(first, min(first + AT_A_TIME, len(frames)))
+            yield target_graph(frames.take(some), cutoff, references)
+
+    return write_store(path, graphs, key=content.hexdigest(), part=AT_A_TIME)
 
 
 # -------------------------------------------------------------------- details

@@ -1,8 +1,10 @@
 """Whole networks, one file each."""
 
+from sciml.models.atom_encoder import AtomEncoder
 from sciml.models.collaborative_filter import CollaborativeFilter
 from sciml.models.complex_network import ComplexNetwork
 from sciml.models.contact_network import ContactNetwork
+from sciml.models.denoiser import Denoiser
 from sciml.models.dmpnn import DMPNN
 from sciml.models.drug_target import DrugTarget, PairGraphs
 from sciml.models.field_network import FieldNetwork
@@ -19,13 +21,16 @@ from sciml.models.residue_network import ResidueNetwork
 from sciml.models.residue_predictor import ResiduePredictor
 from sciml.models.schnet import SchNet
 from sciml.models.sequence_encoder import SequenceEncoder
+from sciml.models.structure_predictor import StructurePredictor
 
 __all__ = [
     "DMPNN",
     "GIN",
+    "AtomEncoder",
     "CollaborativeFilter",
     "ComplexNetwork",
     "ContactNetwork",
+    "Denoiser",
     "DrugTarget",
     "FieldNetwork",
     "GraphTransformer",
@@ -43,4 +48,5 @@ __all__ = [
     "SchNet",
     "SequenceEncoder",
     "Spread",
+    "StructurePredictor",
 ]

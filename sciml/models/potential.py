@@ -110,7 +110,7 @@ class Potential(nn.Module):
         with torch.enable_grad():
             if not (learning and vectors.requires_grad):
                 vectors = vectors.detach().requires_grad_()
-            placed = _with_geometry(graph, vectors, self.cutoff)
+            placed = with_geometry(graph, vectors, self.cutoff)
             energies = self.scale * self.atomic(placed)
             if self.repulsion is not None:
                 energies = energies + self.repulsion(placed)
@@ -236,7 +236,8 @@ def as_stress(virial: Float[np.ndarray, "3 3"], structure: Atoms) -> Float[np.nd
     return 0.5 * (virial + virial.T) / structure.get_volume()
 
 
-def _with_geometry(graph: Graph, vectors: Float[Tensor, "edges 3"], cutoff: float) -> Graph:
+def with_geometry(graph: Graph, vectors: Float[Tensor, "edges 3"], cutoff: float) -> Graph:
+    """Return the graph with the edge fields ``distance``, ``direction`` and ``envelope`` of these vectors."""
     distance = vectors.square().sum(1).sqrt()
     return graph.with_edges(
         {"direction": Spec("1o")},

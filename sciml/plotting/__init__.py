@@ -13,6 +13,7 @@ from sciml.plotting.laws import (
     signal_matrix,
 )
 from sciml.plotting.motion import orbits, rollout_error, training_curve
+from sciml.plotting.pair_curves import pair_curve
 from sciml.plotting.pairs import predicted_against_measured, ranking_curve
 from sciml.plotting.structures import contact_map, network, structure_view, trace
 from sciml.plotting.style import svg
@@ -29,6 +30,7 @@ __all__ = [
     "messages_against_law",
     "network",
     "orbits",
+    "pair_curve",
     "pair_energies",
     "predicted_against_measured",
     "ranking_curve",

@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning as L  # noqa: N812 - Lightning's own idiom
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
@@ -125,6 +125,22 @@ def half_cosine(progress: float) -> float:
 
 
 SCHEDULES = {"cosine": half_cosine, "linear": linear, "constant": constant}  # of progress from 0 to 1
+
+
+def progress(task: L.LightningModule, steps: float) -> float:
+    """Return how far training is: by its steps, or by the time that is allowed, if that ends sooner.
+
+    Args:
+        task: in training, or not yet.
+        steps: share of the steps that are done.
+    """
+    callbacks = task._trainer.callbacks if task._trainer else []  # type: ignore[attr-defined]
+    for timer in callbacks:
+        left = timer.time_remaining("train") if isinstance(timer, Timer) else None
+        if left is not None:
+            spent = timer.time_elapsed("train")
+            steps = max(steps, spent / max(spent + left, 1e-9))
+    return steps
 
 
 def fit(

@@ -7,7 +7,7 @@ from contract import Case
 
 from sciml.builders import atoms_graph
 from sciml.graph import Spec
-from sciml.models import PaiNN, PotentialEnsemble, SchNet
+from sciml.models import AtomEncoder, Denoiser, PaiNN, PotentialEnsemble, SchNet, StructurePredictor
 from sciml.nn import ContinuousFilter, PaiNNLayer
 
 CUTOFF = 2.5
@@ -44,6 +44,12 @@ def featured(channels, radial):
     )
 
 
+def molecules():
+    """Two small clusters in open space, and a single atom."""
+    open_ = [Atoms(atoms.numbers, atoms.positions) for atoms in clusters()]
+    return atoms_graph([*open_, Atoms("O", [[0.3, 0.1, -0.2]])], CUTOFF)
+
+
 GRAPH = atoms_graph(clusters(), CUTOFF)
 SMALL = {"channels": 8, "layers": 2, "radial": 6, "cutoff": CUTOFF}
 
@@ -55,4 +61,11 @@ CASES = [
     Case("PaiNN", lambda: PaiNN(**SMALL), GRAPH),
     Case("SchNet with repulsion", lambda: SchNet(**SMALL, repulsion="zbl"), GRAPH),
     Case("Ensemble of SchNets", lambda: PotentialEnsemble([SchNet(**SMALL) for _ in range(2)]), GRAPH),
+    Case("Encoder of atoms", lambda: AtomEncoder(**SMALL), GRAPH),
+    Case("Denoiser", lambda: Denoiser(**SMALL), GRAPH),
+    Case(
+        "Properties of structures",
+        lambda: StructurePredictor({"energy": "sum", "gap": "mean", "dipole": "dipole"}, **SMALL),
+        molecules(),
+    ),
 ]
