@@ -11,6 +11,7 @@ from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.models.molecule_encoder import MoleculeEncoder
+from sciml.models.nequip import NequIP
 from sciml.models.painn import PaiNN
 from sciml.models.potential import Potential, Prediction
 from sciml.models.property_predictor import PropertyPredictor
@@ -31,6 +32,7 @@ __all__ = [
     "ImageNetwork",
     "InteractionNetwork",
     "MoleculeEncoder",
+    "NequIP",
     "PaiNN",
     "PairGraphs",
     "Potential",

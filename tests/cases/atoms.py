@@ -7,8 +7,11 @@ from contract import Case
 
 from sciml.builders import atoms_graph
 from sciml.graph import Spec
-from sciml.models import PaiNN, SchNet
+from sciml.models import NequIP, PaiNN, SchNet
 from sciml.nn import ContinuousFilter, PaiNNLayer
+from sciml.nn.equivariant import NequIPLayer, TensorConvolution, harmonics
+from sciml.nn.equivariant.harmonics import harmonics_irreps
+from sciml.nn.equivariant.paths import kinds
 
 CUTOFF = 2.5
 
@@ -44,6 +47,21 @@ def featured(channels, radial):
     )
 
 
+def tensorial(irreps, lmax, channels, radial):
+    """Tensors at the nodes, one-hot elements, and harmonics on edges."""
+    graph = featured(1, radial).without("nodes", "x", "v", "number")
+    random = torch.Generator().manual_seed(1)
+    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
+    fields = {f"x{k}": draw(graph.num_nodes, channels, k.size) for k in kinds(irreps)}
+    specs = {f"x{k}": Spec(str(k)) for k in kinds(irreps)}
+    element = torch.eye(3, dtype=torch.float64)[torch.arange(graph.num_nodes) % 3]
+    graph = graph.with_nodes(specs, **fields, element=element)
+    values = harmonics(graph.edges["direction"], lmax)
+    graph = graph.with_edges({"harmonics": Spec(harmonics_irreps(lmax))}, harmonics=values)
+    return graph.without("edges", "direction")
+
+
+BOTH = "0e+0o+1e+1o"
 GRAPH = atoms_graph(clusters(), CUTOFF)
 SMALL = {"channels": 8, "layers": 2, "radial": 6, "cutoff": CUTOFF}
 
@@ -51,6 +69,22 @@ CASES = [
     Case("SchNet layer", lambda: ContinuousFilter(4, 5), featured(4, 5)),
     Case("PaiNN layer", lambda: PaiNNLayer(4, 5), featured(4, 5)),
     Case("PaiNN layer, first", lambda: PaiNNLayer(4, 5), featured(4, 5).without("nodes", "v")),
+    Case(
+        "tensor convolution",
+        lambda: TensorConvolution("0e+1o+2e", "0e+1o+2e", 2, 4, 5, (6,)),
+        tensorial("0e+1o+2e", 2, 4, 5),
+    ),
+    Case(
+        "NequIP layer",
+        lambda: NequIPLayer(BOTH, BOTH, 1, 4, 3, 5, (6,)),
+        tensorial(BOTH, 1, 4, 5),
+    ),
     Case("SchNet", lambda: SchNet(**SMALL), GRAPH),
     Case("PaiNN", lambda: PaiNN(**SMALL), GRAPH),
+    Case("NequIP", lambda: NequIP(**SMALL | {"channels": 4, "hidden": (8,)}), GRAPH),
+    Case(
+        "NequIP, chiral",
+        lambda: NequIP(**SMALL | {"channels": 4, "layers": 3, "lmax": 1, "parity": "none", "hidden": (8,)}),
+        GRAPH,
+    ),
 ]

@@ -1,0 +1,7 @@
+"""Layers on irreps of O(3): the convolution by tensor products, and what is built of it."""
+
+from sciml.nn.equivariant.convolution import TensorConvolution
+from sciml.nn.equivariant.harmonics import harmonics
+from sciml.nn.equivariant.nequip import NequIPLayer
+
+__all__ = ["NequIPLayer", "TensorConvolution", "harmonics"]
