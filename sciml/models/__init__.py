@@ -5,11 +5,13 @@ from sciml.models.complex_network import ComplexNetwork
 from sciml.models.contact_network import ContactNetwork
 from sciml.models.dmpnn import DMPNN
 from sciml.models.drug_target import DrugTarget, PairGraphs
+from sciml.models.egnn import EGNN
 from sciml.models.field_network import FieldNetwork
 from sciml.models.gin import GIN
 from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.models.mace import MACE
 from sciml.models.molecule_encoder import MoleculeEncoder
 from sciml.models.nequip import NequIP
 from sciml.models.painn import PaiNN
@@ -22,7 +24,9 @@ from sciml.models.sequence_encoder import SequenceEncoder
 
 __all__ = [
     "DMPNN",
+    "EGNN",
     "GIN",
+    "MACE",
     "CollaborativeFilter",
     "ComplexNetwork",
     "ContactNetwork",

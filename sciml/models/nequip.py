@@ -8,18 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.builders.atoms import ELEMENTS
-from sciml.graph import Graph, Spec
-from sciml.models.potential import Potential
-from sciml.nn.equivariant import NequIPLayer, harmonics
+from sciml.graph import Graph
+from sciml.models.tensor_potential import TensorPotential
+from sciml.nn.equivariant import NequIPLayer
 from sciml.nn.equivariant.convolution import normal_
-from sciml.nn.equivariant.harmonics import harmonics_irreps
 from sciml.nn.equivariant.paths import features, kinds
-from sciml.nn.radial import bessel
 from sciml.symmetry import Symmetry
 
 
-class NequIP(Potential):
+class NequIP(TensorPotential):
     """Batzner et al. 2022, arXiv 2101.03164: features are tensors, mixed by products with harmonics.
 
     Args:
@@ -37,8 +34,6 @@ class NequIP(Potential):
         ValueError: an unknown parity, a negative degree.
     """
 
-    order: Tensor
-
     def __init__(
         self,
         channels: int = 64,
@@ -52,19 +47,17 @@ class NequIP(Potential):
         scale: float = 1.0,
         references: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(cutoff, scale, references)
-        self.lmax, self.radial, self.mirror = lmax, radial, parity != "none"
+        super().__init__(channels, lmax, radial, cutoff=cutoff, scale=scale, references=references)
+        self.mirror = parity != "none"
         if not self.mirror:
             self.symmetry = Symmetry(("S", "T", "SO"))
-        known = range(ELEMENTS) if self.references is None else sorted(self.references)
-        self.register_buffer("order", _positions(list(known)), persistent=False)
-        self.embedding = nn.Parameter(torch.randn(len(known), channels))
         wanted = [features(lmax, parity)] * (layers - 1) + [kinds("0e")]
         reached = kinds("0e")
         self.layers = nn.ModuleList()
         for out in wanted:
+            elements = len(self.embedding)
             layer = NequIPLayer(
-                reached, out, lmax, channels, len(known), radial, hidden, neighbors, self.mirror
+                reached, out, lmax, channels, elements, radial, hidden, neighbors, self.mirror
             )
             self.layers.append(layer)
             reached = layer.out
@@ -72,24 +65,7 @@ class NequIP(Potential):
 
     def atomic(self, graph: Graph) -> Float[Tensor, "nodes"]:
         """Return the output of each atom."""
-        element = self.order.index_select(0, graph.nodes["number"])
-        one_hot = torch.eye(len(self.embedding), dtype=self.embedding.dtype, device=self.embedding.device)
-        graph = graph.with_nodes(
-            {"x0e": Spec("0e")},
-            x0e=self.embedding.index_select(0, element)[:, :, None],
-            element=one_hot.index_select(0, element),
-        ).with_edges(
-            {"harmonics": Spec(harmonics_irreps(self.lmax, self.mirror))},
-            harmonics=harmonics(graph.edges["direction"], self.lmax),
-            radial=bessel(graph.edges["distance"], self.radial, self.cutoff),
-        )
+        graph = self.embedded(graph)
         for layer in self.layers:
             graph = layer(graph)
         return graph.nodes["x0e"][:, :, 0] @ self.readout
-
-
-def _positions(numbers: list[int]) -> Tensor:
-    """Return for each atomic number its place in the list; what is not there lies beyond the list."""
-    order = torch.full((ELEMENTS,), len(numbers))
-    order[numbers] = torch.arange(len(numbers))
-    return order

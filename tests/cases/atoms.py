@@ -7,9 +7,9 @@ from contract import Case
 
 from sciml.builders import atoms_graph
 from sciml.graph import Spec
-from sciml.models import NequIP, PaiNN, SchNet
-from sciml.nn import ContinuousFilter, PaiNNLayer
-from sciml.nn.equivariant import NequIPLayer, TensorConvolution, harmonics
+from sciml.models import EGNN, MACE, NequIP, PaiNN, SchNet
+from sciml.nn import ContinuousFilter, EGNNLayer, PaiNNLayer
+from sciml.nn.equivariant import MACELayer, NequIPLayer, TensorConvolution, harmonics
 from sciml.nn.equivariant.harmonics import harmonics_irreps
 from sciml.nn.equivariant.paths import kinds
 
@@ -41,6 +41,7 @@ def featured(channels, radial):
         .with_edges(
             {"direction": Spec("1o")},
             radial=draw(graph.num_edges, radial),
+            distance=vectors.norm(dim=1),
             envelope=draw(graph.num_edges),
             direction=vectors / vectors.norm(dim=1, keepdim=True),
         )
@@ -79,12 +80,22 @@ CASES = [
         lambda: NequIPLayer(BOTH, BOTH, 1, 4, 3, 5, (6,)),
         tensorial(BOTH, 1, 4, 5),
     ),
+    Case("EGNN layer", lambda: EGNNLayer(4, CUTOFF, 4.0), featured(4, 5)),
+    Case("EGNN", lambda: EGNN(6, 2, 4.0, CUTOFF), GRAPH),
     Case("SchNet", lambda: SchNet(**SMALL), GRAPH),
     Case("PaiNN", lambda: PaiNN(**SMALL), GRAPH),
     Case("NequIP", lambda: NequIP(**SMALL | {"channels": 4, "hidden": (8,)}), GRAPH),
     Case(
         "NequIP, chiral",
-        lambda: NequIP(**SMALL | {"channels": 4, "layers": 3, "lmax": 1, "parity": "none", "hidden": (8,)}),
-        GRAPH,
+        lambda: NequIP(
+            **SMALL | {"channels": 4, "layers": 3, "cutoff": 6.0}, lmax=1, parity="none", hidden=(8,)
+        ),
+        atoms_graph(clusters()[:1], 6.0),
     ),
+    Case(
+        "MACE layer",
+        lambda: MACELayer("0e+1o", "0e+1o", 2, 3, 3, 3, 5, (6,), 4.0),
+        tensorial("0e+1o", 2, 3, 5),
+    ),
+    Case("MACE", lambda: MACE(**SMALL | {"channels": 4}, lmax=2, hidden=(8,), neighbors=4.0), GRAPH),
 ]

@@ -13,6 +13,7 @@ from sciml.graph import Graph
 from sciml.nn.about import About
 from sciml.nn.equivariant.convolution import SILU, TensorConvolution, field, normal_, with_features
 from sciml.nn.equivariant.paths import Kind, kinds
+from sciml.nn.equivariant.self_connection import SelfConnection
 
 TANH = 1.5925374  # makes ⟨tanh(x)²⟩ = 1 for normal x
 
@@ -68,13 +69,8 @@ class NequIPLayer(TensorConvolution):
         self.after = nn.ParameterList(
             normal_(torch.empty(n, width), n * neighbors) for n, width in zip(inputs, widths)
         )
-        self.own = nn.ParameterDict(
-            {
-                str(kind): normal_(torch.empty(elements * channels, width), channels)
-                for kind, width in zip(self.out, widths)
-                if kind in self.paths.left
-            }
-        )
+        own = {kind: width for kind, width in zip(self.out, widths) if kind in self.paths.left}
+        self.own = SelfConnection(channels, elements, own)
 
     def features(self, graph: Graph) -> list[Float[Tensor, "nodes components channels"]]:
         """Return W₁ x."""
@@ -84,14 +80,12 @@ class NequIPLayer(TensorConvolution):
         self, graph: Graph, blocks: Sequence[Float[Tensor, "nodes components slots*channels"]]
     ) -> Graph:
         """Return the graph with the new features."""
-        which = graph.nodes["element"][:, None, :, None]
         mixed: dict[Kind, Tensor] = {}
         for kind, block, weight in zip(self.out, blocks, self.after):
             mixed[kind] = block @ weight
-            if str(kind) in self.own:
+            if kind in self.paths.left:
                 x = graph.nodes[field(kind)].transpose(1, 2)  # nodes components channels
-                apart = (x[:, :, None] * which).flatten(2)  # nodes components elements·channels
-                mixed[kind] = mixed[kind] + apart @ self.own[str(kind)]
+                mixed[kind] = mixed[kind] + self.own(kind, x, graph.nodes["element"])
         return with_features(graph, self.paths.left, self.gated(mixed))
 
     def gated(self, mixed: dict[Kind, Tensor]) -> dict[Kind, Tensor]:

@@ -48,7 +48,7 @@ def fused_convolution(
 ) -> list[Float[Tensor, "receivers components slots*channels"]]:
     """Return `edge_products` of gathered features, summed at the receivers, in one pass; see `has_fused`."""
     ends = sender.contiguous(), receiver.contiguous(), len(x[0]), receivers
-    return list(_Evaluate.apply(paths, CONVOLUTION, ends, *x, harmonics, weights))
+    return list(_evaluate(paths, CONVOLUTION, ends, [*x, harmonics, weights]))
 
 
 @cache
@@ -66,6 +66,11 @@ def has_fused(like: Tensor) -> bool:
     )
 
 
+def _evaluate(paths: Paths, program: Program, ends: tuple, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return the outputs of a program; copies are made here, where derivatives know of them."""
+    return _Evaluate.apply(paths, program, ends, *(tensor.contiguous() for tensor in tensors))
+
+
 class _Evaluate(torch.autograd.Function):
     """A `Program`; its backward is another one, so that it may be differentiated any number of times."""
 
@@ -75,7 +80,6 @@ class _Evaluate(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         ctx.paths, ctx.program, ctx.ends = paths, program, ends
         ctx.set_materialize_grads(False)
-        tensors = tuple(tensor.contiguous() for tensor in tensors)
         ctx.save_for_backward(*tensors)
         return _run(paths, program, ends, tensors)
 
@@ -94,7 +98,7 @@ class _Evaluate(torch.autograd.Function):
         if wanted:
             program = derivative(ctx.program, given, wanted)
             filled = [s for n in given for s in _filled(ctx, outputs[n], slopes, tensors)]
-            results = _Evaluate.apply(ctx.paths, program, ctx.ends, *tensors, *filled)
+            results = _evaluate(ctx.paths, program, ctx.ends, [*tensors, *filled])
             for i, result in zip((i for n in wanted for i in groups[n]), results, strict=True):
                 found[i] = result
         return None, None, None, *found
