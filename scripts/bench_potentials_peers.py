@@ -104,7 +104,9 @@ def pyg(setting: Setting, graph: Graph) -> tuple[nn.Module, Forces]:
 def nequip(setting: Setting, graph: Graph) -> tuple[nn.Module, Forces]:
     """NequIP's own, eager."""
     from nequip.model import NequIPGNNModel
+    from nequip.utils.global_state import set_global_state
 
+    set_global_state()
     model = NequIPGNNModel(
         seed=0, model_dtype="float32", r_max=setting.cutoff, type_names=["H", "C", "O"],
         num_layers=setting.layers, l_max=setting.lmax, parity=False, num_features=setting.channels,

@@ -12,23 +12,15 @@ stored but the weights.
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
-from threading import Lock
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 
 from sciml.nn.equivariant.form import NONE, Program
+from sciml.nn.equivariant.llvm import INT, Kernel, Writer, compiled
 from sciml.nn.equivariant.paths import Path, Paths
-
-REGISTER = 32  # bytes of a vector
-INT, POINTER = ir.IntType(64), ir.PointerType()
-_LOCK = Lock()
-
-Kernel = Callable[[Any, int, int, int], None]
 
 
 @cache
@@ -45,134 +37,47 @@ def compile_kernel(paths: Paths, program: Program, bytes_each: int) -> Kernel:
     channels) and (nodes, 2l + 1, slots · channels); Y is (edges, (lmax + 1)²), w (edges, paths · channels).
     What stands in outputs x and g is added to; Y and w are overwritten.
     """
-    code = str(_Writer(paths, program, bytes_each).module)
-    with _LOCK:
-        return _compiled(code)
+    return compiled(str(_ProductWriter(paths, program, bytes_each).module))
 
 
-def width(channels: int, bytes_each: int) -> int:
-    """Return how many channels are done at once: what fits a vector register and divides the channels."""
-    lanes = REGISTER // bytes_each
-    while channels % lanes:
-        lanes //= 2
-    return lanes
-
-
-def _compiled(code: str) -> Kernel:
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    features = binding.get_host_cpu_features().flatten()
-    machine = binding.Target.from_default_triple().create_target_machine(
-        cpu=binding.get_host_cpu_name(), features=features, opt=2
-    )
-    module = binding.parse_assembly(code)
-    builder = binding.create_pass_builder(machine, binding.PipelineTuningOptions(speed_level=2))
-    builder.getModulePassManager().run(module, builder)
-    engine = binding.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    number = ctypes.c_int64
-    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, number, number, number)(
-        engine.get_function_address("kernel")
-    )
-    function.engine = engine  # type: ignore[attr-defined]  # owns the code
-    return function
-
-
-class _Writer:
+class _ProductWriter(Writer):
     """Writes the function; the methods follow the order of the loops."""
 
     def __init__(self, paths: Paths, program: Program, bytes_each: int) -> None:
-        self.paths, self.program, self.channels = paths, program, paths.channels
-        self.lanes = width(paths.channels, bytes_each)
-        self.number = ir.FloatType() if bytes_each == 4 else ir.DoubleType()
-        self.vector = ir.VectorType(self.number, self.lanes)
-        self.module = ir.Module()
-        signature = ir.FunctionType(ir.VoidType(), [POINTER, INT, INT, INT])
-        self.function = ir.Function(self.module, signature, "kernel")
-        self.build = ir.IRBuilder(self.function.append_basic_block())
-        table, edges, begin, end = self.function.args
-        self._read_pointers(table)
+        super().__init__(paths.channels, bytes_each)
+        self.paths, self.program = paths, program
+        edges, begin, end = self.arguments
+        self._read_pointers()
         self.sums = [  # over channels, of harmonics that are outputs
             [self.build.alloca(self.vector) for _ in range(self.harmonics)] if slot == "y" else []
             for slot in program.outputs
         ]
-        with self._loop(INT(0), edges, 1) as edge:
+        with self.loop(INT(0), edges, 1) as edge:
             self._begin_edge(edge)
-            with self._loop(begin, end, self.lanes) as channel:
+            with self.loop(begin, end, self.lanes) as channel:
                 self._channels(channel)
-            self._end_edge(edge)
+            self._end_edge()
         self.build.ret_void()
-
-    # ------------------------------------------------------------------ memory
 
     @property
     def harmonics(self) -> int:
         return (self.paths.lmax + 1) ** 2
 
-    def _read_pointers(self, table: Any) -> None:
+    def _read_pointers(self) -> None:
         count = {"x": len(self.paths.left), "g": len(self.paths.out)}
         position = iter(range(10**6))
-
-        def pointer() -> Any:
-            return self.build.load(self._at(table, INT(next(position)), POINTER), typ=POINTER)
-
-        sides = (self.program.inputs, self.program.outputs)
         self.inputs, self.outputs = (
-            [[pointer() for _ in range(count.get(s, 1))] for s in side] for side in sides
+            [[self.pointer(next(position)) for _ in range(count.get(s, 1))] for s in side]
+            for side in (self.program.inputs, self.program.outputs)
         )
-        self.sender, self.receiver = pointer(), pointer()
-
-    def _at(self, base: Any, index: Any, kind: Any) -> Any:
-        return self.build.gep(base, [index], source_etype=kind)
-
-    def _load(self, base: Any, offset: int) -> Any:
-        return self.build.load(self._at(base, INT(offset), self.number), typ=self.vector, align=4)
-
-    def _store(self, value: Any, base: Any, offset: int) -> None:
-        self.build.store(value, self._at(base, INT(offset), self.number), align=4)
-
-    def _add_to(self, base: Any, offset: int, value: Any) -> None:
-        self._store(self._sum(self._load(base, offset), value), base, offset)
-
-    @contextmanager
-    def _loop(self, begin: Any, end: Any, step: int) -> Iterator[Any]:
-        """Write a loop around what is written within."""
-        before = self.build.block
-        head, body, after = (self.function.append_basic_block() for _ in range(3))
-        self.build.branch(head)
-        self.build.position_at_end(head)
-        index = self.build.phi(INT)
-        index.add_incoming(begin, before)
-        self.build.cbranch(self.build.icmp_signed("<", index, end), body, after)
-        self.build.position_at_end(body)
-        yield index
-        index.add_incoming(self.build.add(index, INT(step)), self.build.block)
-        self.build.branch(head)
-        self.build.position_at_end(after)
-
-    # ------------------------------------------------------------------ arithmetic
-
-    def _sum(self, a: Any, b: Any) -> Any:
-        return b if a is None else self.build.fadd(a, b, flags=("contract",))
-
-    def _product(self, a: Any, b: Any) -> Any:
-        return self.build.fmul(a, b, flags=("contract",))
-
-    def _spread(self, scalar: Any) -> Any:
-        """Return a vector of equal numbers."""
-        one = self.build.insert_element(ir.Constant(self.vector, ir.Undefined), scalar, ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.build.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), zeros)
-
-    def _constant(self, value: float) -> Any:
-        return ir.Constant(self.vector, [value] * self.lanes)
+        self.sender, self.receiver = (self.pointer(next(position)) for _ in range(2))
 
     # ------------------------------------------------------------------ one edge
 
     def _begin_edge(self, edge: Any) -> None:
         """Find the rows of the edge in all tensors, and couple the harmonics."""
         ends = {
-            slot: self.build.load(self._at(index, edge, INT), typ=INT)
+            slot: self.build.load(self.at(index, edge, INT), typ=INT)
             for slot, index in (("x", self.sender), ("g", self.receiver))
         }
 
@@ -184,7 +89,7 @@ class _Writer:
                 "w": [len(self.paths.paths) * self.channels],
             }[slot]
             row = ends.get(slot, edge)
-            return [self._at(b, self.build.mul(row, INT(n)), self.number) for b, n in zip(bases, lengths)]
+            return [self.row(b, row, n) for b, n in zip(bases, lengths)]
 
         self.in_rows = [rows(slot, bases) for slot, bases in zip(self.program.inputs, self.inputs)]
         self.out_rows = [rows(slot, bases) for slot, bases in zip(self.program.outputs, self.outputs)]
@@ -195,19 +100,19 @@ class _Writer:
         }
         for sums in self.sums:
             for total in sums:
-                self.build.store(self._constant(0.0), total)
+                self.build.store(self.constant(0.0), total)
 
     def _coupled(self, row: Any, path: Path) -> dict[tuple[int, int], Any]:
         """Return m_ik, where it is not zero."""
         found: dict[tuple[int, int], Any] = {}
         for i, j, k, value in path.entries:
             offset = INT(path.degree**2 + j)
-            y = self.build.load(self._at(row, offset, self.number), typ=self.number)
-            part = self._product(y, ir.Constant(self.number, value))
-            found[i, k] = self._sum(found.get((i, k)), part)
+            y = self.build.load(self.at(row, offset, self.number), typ=self.number)
+            part = self.multiply(y, ir.Constant(self.number, value))
+            found[i, k] = self.add(found.get((i, k)), part)
         return found
 
-    def _end_edge(self, edge: Any) -> None:
+    def _end_edge(self) -> None:
         """Add up the channels of harmonics."""
         name = f"llvm.vector.reduce.fadd.v{self.lanes}f{32 if self.number == ir.FloatType() else 64}"
         signature = ir.FunctionType(self.number, [self.number, self.vector])
@@ -216,13 +121,13 @@ class _Writer:
                 reduce = self.module.globals.get(name) or ir.Function(self.module, signature, name)
                 arguments = [ir.Constant(self.number, 0.0), self.build.load(total, typ=self.vector)]
                 value = self.build.call(reduce, arguments, fastmath=("reassoc",))
-                self.build.store(value, self._at(self.out_rows[output][0], INT(j), self.number))
+                self.build.store(value, self.at(self.out_rows[output][0], INT(j), self.number))
 
     # ------------------------------------------------------------------ one vector of channels
 
     def _channels(self, channel: Any) -> None:
         """Write all paths for the channels from this one."""
-        at = lambda slot, rows: rows if slot == "y" else [self._at(r, channel, self.number) for r in rows]
+        at = lambda slot, rows: rows if slot == "y" else [self.at(r, channel, self.number) for r in rows]
         self.here = [at(s, rows) for s, rows in zip(self.program.inputs, self.in_rows)]
         self.there = [at(s, rows) for s, rows in zip(self.program.outputs, self.out_rows)]
         for left in range(len(self.paths.left)):
@@ -231,13 +136,13 @@ class _Writer:
                 if path.left == left:
                     _PathWriter(self, path, number).write()
             for (output, i), value in self.slopes.items():
-                self._add_to(self.there[output][left], i * self.channels, value)
+                self.add_to(self.there[output][left], i * self.channels, value)
 
 
 class _PathWriter:
     """Writes what one path adds, for one vector of channels; what several terms need is written once."""
 
-    def __init__(self, writer: _Writer, path: Path, number: int) -> None:
+    def __init__(self, writer: _ProductWriter, path: Path, number: int) -> None:
         self.w, self.path, self.number = writer, path, number
         self.known: dict[tuple, Any] = {}
 
@@ -247,7 +152,7 @@ class _PathWriter:
         nodes: dict[tuple[int, int], Any] = {}
         pairs = sorted({(i, k) for i, _, k, _ in self.path.entries})
         reached = sorted({k for _, k in pairs})
-        w, add, times = self.w, self.w._sum, self.w._product
+        w, add, times = self.w, self.w.add, self.w.multiply
         for term in w.program.terms:
             slot, output = w.program.outputs[term.output], term.output
             for k in reached if slot in "wg" else ():
@@ -266,9 +171,9 @@ class _PathWriter:
                     total = products.setdefault(output, {})
                     total[i, k] = add(total.get((i, k)), value)
         for output, value in weights.items():
-            w._store(value, w.there[output][0], self.number * w.channels)
+            w.store(value, w.there[output][0], self.number * w.channels)
         for (output, k), value in nodes.items():
-            w._add_to(w.there[output][self.path.out], self.node_offset(k), value)
+            w.add_to(w.there[output][self.path.out], self.node_offset(k), value)
         for output, total in products.items():
             self.add_to_harmonics(output, total)
 
@@ -277,10 +182,10 @@ class _PathWriter:
         w = self.w
         found: dict[int, Any] = {}
         for i, j, k, value in self.path.entries:
-            found[j] = w._sum(found.get(j), w._product(products[i, k], w._constant(value)))
+            found[j] = w.add(found.get(j), w.multiply(products[i, k], w.constant(value)))
         for j, value in found.items():
             total = w.sums[output][self.path.degree**2 + j]
-            w.build.store(w._sum(w.build.load(total, typ=w.vector), value), total)
+            w.build.store(w.add(w.build.load(total, typ=w.vector), value), total)
 
     # ------------------------------------------------------------------ what terms have in common
 
@@ -292,22 +197,20 @@ class _PathWriter:
     def feature(self, x: int, i: int) -> Any:
         """x_i."""
         return self.once(
-            ("x", x, i), lambda: self.w._load(self.w.here[x][self.path.left], i * self.w.channels)
+            ("x", x, i), lambda: self.w.load(self.w.here[x][self.path.left], i * self.w.channels)
         )
 
     def weight(self, w: int) -> Any:
         """W."""
-        return self.once(("w", w), lambda: self.w._load(self.w.here[w][0], self.number * self.w.channels))
+        return self.once(("w", w), lambda: self.w.load(self.w.here[w][0], self.number * self.w.channels))
 
     def node(self, g: int, k: int) -> Any:
         """g_k."""
-        return self.once(
-            ("g", g, k), lambda: self.w._load(self.w.here[g][self.path.out], self.node_offset(k))
-        )
+        return self.once(("g", g, k), lambda: self.w.load(self.w.here[g][self.path.out], self.node_offset(k)))
 
     def coupling(self, y: int, i: int, k: int) -> Any:
         """m_ik."""
-        return self.once(("m", y, i, k), lambda: self.w._spread(self.w.couplings[y, self.path][i, k]))
+        return self.once(("m", y, i, k), lambda: self.w.spread(self.w.couplings[y, self.path][i, k]))
 
     def through(self, y: int, x: int, k: int) -> Any:
         """A_k = Σ_i m_ik x_i."""
@@ -316,14 +219,14 @@ class _PathWriter:
             total = None
             for i, kk in self.w.couplings[y, self.path]:
                 if kk == k:
-                    total = self.w._sum(total, self.w._product(self.coupling(y, i, k), self.feature(x, i)))
+                    total = self.w.add(total, self.w.multiply(self.coupling(y, i, k), self.feature(x, i)))
             return total
 
         return self.once(("A", y, x, k), make)
 
     def weighted(self, w: int, g: int, k: int) -> Any:
         """B_k = w g_k."""
-        return self.once(("B", w, g, k), lambda: self.w._product(self.weight(w), self.node(g, k)))
+        return self.once(("B", w, g, k), lambda: self.w.multiply(self.weight(w), self.node(g, k)))
 
     def node_offset(self, k: int) -> int:
         slots = self.w.paths.slots(self.path.out)

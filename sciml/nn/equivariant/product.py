@@ -133,7 +133,8 @@ def _shapes(paths: Paths, slot: str, ends: tuple) -> list[tuple[int, ...]]:
 
 
 def _run(paths: Paths, program: Program, ends: tuple, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    from sciml.nn.equivariant.kernel import compile_kernel, width
+    from sciml.nn.equivariant.kernel import compile_kernel
+    from sciml.nn.equivariant.llvm import width
 
     like, (sender, receiver, *_) = tensors[0], ends
     kernel = compile_kernel(paths, program, like.element_size())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import combinations_with_replacement
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.nn.equivariant.paths import Kind, coupling, kinds
+from sciml.nn.equivariant.polynomial import Polynomial
+from sciml.nn.equivariant.product import has_fused
 
-LEAST = 1e-8  # singular values below are zero
+LEAST = 1e-6  # of a tensor of length one, when it is new
 
 
 @cache
@@ -37,12 +40,25 @@ def symmetric_basis(irreps: tuple[Kind, ...], power: int, out: Kind) -> np.ndarr
             for product in [_coupled(block, single[n], kind.degree, irreps[n].degree, degree)]
         ]
     found = [_collected(block, width, power) for _, kind, block in chains if kind == out]
-    if not found:
-        return np.zeros((0, out.size, len(monomials(width, power)[0])))
-    stacked = np.stack(found)
-    _, values, basis = np.linalg.svd(stacked.reshape(len(stacked), -1), full_matrices=False)
-    basis = basis[values > LEAST * values[0]]
-    return basis.reshape(len(basis), *stacked.shape[1:]) * out.size**0.5
+    found = _orthogonal(found)
+    shape = (len(found), out.size, len(monomials(width, power)[0]))
+    return np.array(found).reshape(shape) * out.size**0.5
+
+
+def _orthogonal(tensors: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return what is new in each tensor, of length one: this keeps zeros, where a decomposition mixes all."""
+    found: list[np.ndarray] = []
+    for tensor in tensors:
+        size = np.linalg.norm(tensor)
+        if size < LEAST:
+            continue
+        rest = tensor / size
+        for other in found:
+            rest = rest - other * np.sum(other * rest)
+        length = np.linalg.norm(rest)
+        if length > LEAST:
+            found.append(np.where(np.abs(rest) < 1e-12, 0.0, rest) / length)
+    return found
 
 
 def monomials(width: int, power: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +87,8 @@ class SymmetricPowers(nn.Module):
     """B_k = Σ_ν Σ_η w^ν_η(element) Σ U^{ν,η}_{k; ab...} x_a x_b ...: polynomials of each channel by itself.
 
     The symmetric contraction of MACE (Batatia et al. 2022, arXiv 2206.07697, equations 10 and 11), by
-    monomials: x_a, x_a x_b, x_a x_b x_c are formed once, and all tensors are one sparse matrix times them.
+    monomials: x_a, x_a x_b, x_a x_b x_c are formed once, and all tensors are one matrix times them. The fast
+    path writes this down as a `Polynomial` of few coefficients and compiles it.
 
     Args:
         irreps: of the features, which stand one after the other in (nodes, components, channels).
@@ -91,45 +108,89 @@ class SymmetricPowers(nn.Module):
         if correlation not in (1, 2, 3):
             raise ValueError(f"correlation={correlation}: expected 1, 2 or 3 factors.")
         self.irreps, self.out, self.correlation = kinds(irreps), kinds(out), correlation
-        powers = range(1, correlation + 1)
-        bases = {k: [symmetric_basis(self.irreps, power, k) for power in powers] for k in self.out}
-        self.counts = [sum(map(len, bases[kind])) for kind in self.out]
-        self.basis = [_block_diagonal(bases[kind]) for kind in self.out]
-        self.factors = [monomials(sum(k.size for k in self.irreps), power) for power in powers]
         self.weights = nn.ParameterList(
-            nn.init.normal_(torch.empty(elements, count * channels), std=count**-0.5) for count in self.counts
+            nn.init.normal_(torch.empty(elements, count * channels), std=count**-0.5)
+            for count in self.parts.counts  # tensors of one kind
         )
-        self._constants: dict[tuple, tuple[Tensor, list[tuple[Tensor, Tensor]]]] = {}
+        self.fused = True
+
+    @property
+    def parts(self) -> _Contraction:
+        """What all layers of the same irreps share."""
+        return _contraction(self.irreps, self.out, self.correlation)
 
     def forward(
         self, x: Float[Tensor, "nodes components channels"], element: Float[Tensor, "nodes elements"]
     ) -> list[Float[Tensor, "nodes components channels"]]:
         """Return one tensor for each irrep of ``out``; ``element`` is 1 for the atom's own element."""
-        matrix, factors = self._tensors(x)
+        own = [(element @ weights).unflatten(1, (-1, x.shape[2])) for weights in self.weights]
+        if self.fused and has_fused(x):
+            return self.parts.polynomial(x, *own)
+        matrix, factors = _tensors(self.irreps, self.out, self.correlation, x.dtype, x.device)
         products = [x]
         for shorter, last in factors[1:]:
             products.append(products[-1].index_select(1, shorter) * x.index_select(1, last))
         tensors = torch.einsum("rm,nmc->nrc", matrix, torch.cat(products, dim=1))
-        rows = [count * kind.size for count, kind in zip(self.counts, self.out)]
-        found = []
-        for part, count, kind, weights in zip(
-            tensors.split(rows, dim=1), self.counts, self.out, self.weights
-        ):
-            own = (element @ weights).unflatten(1, (count, 1, -1))  # nodes tensors 1 channels
-            found.append((part.unflatten(1, (count, kind.size)) * own).sum(1))
-        return found
+        rows = [count * kind.size for count, kind in zip(self.parts.counts, self.out)]
+        blocks = [t.unflatten(1, (-1, k.size)) for t, k in zip(tensors.split(rows, dim=1), self.out)]
+        return [(block * weights[:, :, None]).sum(1) for block, weights in zip(blocks, own)]
 
-    def _tensors(self, like: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Return matrix and indices where the features are."""
-        key = like.dtype, like.device
-        if key not in self._constants:
-            matrix = torch.as_tensor(np.concatenate(self.basis)).to(like.device, like.dtype)
-            factors = [
-                (torch.as_tensor(a, device=like.device), torch.as_tensor(b, device=like.device))
-                for a, b in self.factors
-            ]
-            self._constants[key] = matrix, factors
-        return self._constants[key]
+
+class _Contraction(NamedTuple):
+    """What `SymmetricPowers` of the same irreps share.
+
+    Attributes:
+        counts: number of tensors of each kind.
+        bases: coefficients of each kind: (tensors · components, monomials of all powers).
+        factors: `monomials` of each power.
+        polynomial: all of it, of the features and of the weights of each kind.
+    """
+
+    counts: list[int]
+    bases: list[np.ndarray]
+    factors: list[tuple[np.ndarray, np.ndarray]]
+    polynomial: Polynomial
+
+
+@cache
+def _contraction(irreps: tuple[Kind, ...], out: tuple[Kind, ...], correlation: int) -> _Contraction:
+    width, powers = sum(kind.size for kind in irreps), range(1, correlation + 1)
+    by_power = [[symmetric_basis(irreps, power, kind) for power in powers] for kind in out]
+    counts = [sum(map(len, bases)) for bases in by_power]
+    bases = [_block_diagonal(bases) for bases in by_power]
+    factors = [monomials(width, power) for power in powers]
+    found = Polynomial((width, *counts))
+    products = [found.rows(0)]
+    for shorter, last in factors[1:]:
+        pairs = zip(shorter.tolist(), last.tolist())
+        products.append([found.multiply(products[-1][a], products[0][b]) for a, b in pairs])
+    values = [value for power in products for value in power]
+    for number, (kind, basis) in enumerate(zip(out, bases)):
+        weights = found.rows(1 + number)
+        rows: list[int | None] = [None] * kind.size
+        for n, coefficients in enumerate(basis):
+            tensor: int | None = None
+            for m in np.flatnonzero(coefficients).tolist():
+                tensor = found.add(tensor, found.scale(values[m], float(coefficients[m])))
+            if tensor is not None:
+                k = n % kind.size
+                rows[k] = found.add(rows[k], found.multiply(tensor, weights[n // kind.size]))
+        found.outputs.append(rows)
+    return _Contraction(counts, bases, factors, found)
+
+
+@cache
+def _tensors(
+    irreps: tuple[Kind, ...],
+    out: tuple[Kind, ...],
+    correlation: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+    """Return coefficients and factors where the features are."""
+    parts = _contraction(irreps, out, correlation)
+    matrix = torch.as_tensor(np.concatenate(parts.bases)).to(device, dtype)
+    return matrix, [tuple(torch.as_tensor(n, device=device) for n in pair) for pair in parts.factors]
 
 
 def _block_diagonal(bases: Sequence[np.ndarray]) -> np.ndarray:
