@@ -76,6 +76,7 @@ def cell(text: str) -> str:
 NAMES = {
     "interaction": "Particles",
     "edge_mlp": "Any graph",
+    "equivariant": "Tensors at atoms",
     "normalized_sum": "Neighbours",
     "embedding": "Labels",
     "edge_readout": "Edges",

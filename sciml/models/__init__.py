@@ -7,12 +7,15 @@ from sciml.models.contact_network import ContactNetwork
 from sciml.models.denoiser import Denoiser
 from sciml.models.dmpnn import DMPNN
 from sciml.models.drug_target import DrugTarget, PairGraphs
+from sciml.models.egnn import EGNN
 from sciml.models.field_network import FieldNetwork
 from sciml.models.gin import GIN
 from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.models.mace import MACE
 from sciml.models.molecule_encoder import MoleculeEncoder
+from sciml.models.nequip import NequIP
 from sciml.models.painn import PaiNN
 from sciml.models.potential import Potential, Prediction
 from sciml.models.potential_ensemble import PotentialEnsemble, Spread
@@ -25,7 +28,9 @@ from sciml.models.structure_predictor import StructurePredictor
 
 __all__ = [
     "DMPNN",
+    "EGNN",
     "GIN",
+    "MACE",
     "AtomEncoder",
     "CollaborativeFilter",
     "ComplexNetwork",
@@ -37,6 +42,7 @@ __all__ = [
     "ImageNetwork",
     "InteractionNetwork",
     "MoleculeEncoder",
+    "NequIP",
     "PaiNN",
     "PairGraphs",
     "Potential",

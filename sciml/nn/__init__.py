@@ -26,7 +26,9 @@ from sciml.nn.convolution import GlobalPooling, GridConvolution, GridPooling
 from sciml.nn.directed_messages import DirectedMessages
 from sciml.nn.edge_mlp import EdgeMLP
 from sciml.nn.edge_readout import EdgeReadout
+from sciml.nn.egnn import EGNNLayer
 from sciml.nn.embedding import LabelEmbedding
+from sciml.nn.equivariant import MACELayer, NequIPLayer, SymmetricPowers, TensorConvolution
 from sciml.nn.free_force import FreeForce
 from sciml.nn.gather import gather_sum
 from sciml.nn.groups import (
@@ -99,6 +101,7 @@ __all__ = [
     "DiffusionScattering",
     "DirectedMessages",
     "DistanceBias",
+    "EGNNLayer",
     "EdgeBias",
     "EdgeMLP",
     "EdgeReadout",
@@ -123,8 +126,10 @@ __all__ = [
     "LaplacianEncoding",
     "LearnedEncoding",
     "LiftingConvolution",
+    "MACELayer",
     "MessagePassing",
     "MultiHeadAttention",
+    "NequIPLayer",
     "NormNonlinearity",
     "NormalizedSum",
     "OffsetBias",
@@ -150,6 +155,8 @@ __all__ = [
     "SpectralBias",
     "SpectralFilter",
     "StencilSum",
+    "SymmetricPowers",
+    "TensorConvolution",
     "TransformerBlock",
     "TriangleAttention",
     "TriangleMultiplication",

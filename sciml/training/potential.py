@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from lightning.pytorch.callbacks import Timer
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -19,7 +18,7 @@ from sciml.datasets.frames import Frames
 from sciml.graph import Graph
 from sciml.models.potential import Potential, Prediction
 from sciml.training.data import Batches, GraphData
-from sciml.training.fit import SCHEDULES, SupervisedTask, fit
+from sciml.training.fit import SCHEDULES, SupervisedTask, fit, progress
 
 log = logging.getLogger(__name__)
 EVALUATED = 64  # structures at a time, where nothing is learned
@@ -160,15 +159,8 @@ class PotentialTraining(SupervisedTask):
         return min((step + 1) / warm, self.schedule(self.progress(step)))
 
     def progress(self, step: int) -> float:
-        """Return how much of the training is done: of the steps, or of the time, where that ends sooner."""
-        progress = step / self.steps
-        callbacks = self._trainer.callbacks if self._trainer else []  # type: ignore[attr-defined]
-        for timer in callbacks:
-            left = timer.time_remaining("train") if isinstance(timer, Timer) else None
-            if left is not None:
-                spent = timer.time_elapsed("train")
-                progress = max(progress, spent / max(spent + left, 1e-9))
-        return progress
+        """Return how far training is, from 0 to 1."""
+        return progress(self, step / self.steps)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Bound the norm of the gradient."""

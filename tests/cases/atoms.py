@@ -7,8 +7,21 @@ from contract import Case
 
 from sciml.builders import atoms_graph
 from sciml.graph import Spec
-from sciml.models import AtomEncoder, Denoiser, PaiNN, PotentialEnsemble, SchNet, StructurePredictor
-from sciml.nn import ContinuousFilter, PaiNNLayer
+from sciml.models import (
+    EGNN,
+    MACE,
+    AtomEncoder,
+    Denoiser,
+    NequIP,
+    PaiNN,
+    PotentialEnsemble,
+    SchNet,
+    StructurePredictor,
+)
+from sciml.nn import ContinuousFilter, EGNNLayer, PaiNNLayer
+from sciml.nn.equivariant import MACELayer, NequIPLayer, TensorConvolution, harmonics
+from sciml.nn.equivariant.harmonics import harmonics_irreps
+from sciml.nn.equivariant.paths import kinds
 
 CUTOFF = 2.5
 
@@ -38,6 +51,7 @@ def featured(channels, radial):
         .with_edges(
             {"direction": Spec("1o")},
             radial=draw(graph.num_edges, radial),
+            distance=vectors.norm(dim=1),
             envelope=draw(graph.num_edges),
             direction=vectors / vectors.norm(dim=1, keepdim=True),
         )
@@ -50,6 +64,21 @@ def molecules():
     return atoms_graph([*open_, Atoms("O", [[0.3, 0.1, -0.2]])], CUTOFF)
 
 
+def tensorial(irreps, lmax, channels, radial):
+    """Tensors at the nodes, one-hot elements, and harmonics on edges."""
+    graph = featured(1, radial).without("nodes", "x", "v", "number")
+    random = torch.Generator().manual_seed(1)
+    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
+    fields = {f"x{k}": draw(graph.num_nodes, channels, k.size) for k in kinds(irreps)}
+    specs = {f"x{k}": Spec(str(k)) for k in kinds(irreps)}
+    element = torch.eye(3, dtype=torch.float64)[torch.arange(graph.num_nodes) % 3]
+    graph = graph.with_nodes(specs, **fields, element=element)
+    values = harmonics(graph.edges["direction"], lmax)
+    graph = graph.with_edges({"harmonics": Spec(harmonics_irreps(lmax))}, harmonics=values)
+    return graph.without("edges", "direction")
+
+
+BOTH = "0e+0o+1e+1o"
 GRAPH = atoms_graph(clusters(), CUTOFF)
 SMALL = {"channels": 8, "layers": 2, "radial": 6, "cutoff": CUTOFF}
 
@@ -57,6 +86,18 @@ CASES = [
     Case("SchNet layer", lambda: ContinuousFilter(4, 5), featured(4, 5)),
     Case("PaiNN layer", lambda: PaiNNLayer(4, 5), featured(4, 5)),
     Case("PaiNN layer, first", lambda: PaiNNLayer(4, 5), featured(4, 5).without("nodes", "v")),
+    Case(
+        "tensor convolution",
+        lambda: TensorConvolution("0e+1o+2e", "0e+1o+2e", 2, 4, 5, (6,)),
+        tensorial("0e+1o+2e", 2, 4, 5),
+    ),
+    Case(
+        "NequIP layer",
+        lambda: NequIPLayer(BOTH, BOTH, 1, 4, 3, 5, (6,)),
+        tensorial(BOTH, 1, 4, 5),
+    ),
+    Case("EGNN layer", lambda: EGNNLayer(4, CUTOFF, 4.0), featured(4, 5)),
+    Case("EGNN", lambda: EGNN(6, 2, 4.0, CUTOFF), GRAPH),
     Case("SchNet", lambda: SchNet(**SMALL), GRAPH),
     Case("PaiNN", lambda: PaiNN(**SMALL), GRAPH),
     Case("SchNet with repulsion", lambda: SchNet(**SMALL, repulsion="zbl"), GRAPH),
@@ -68,4 +109,18 @@ CASES = [
         lambda: StructurePredictor({"energy": "sum", "gap": "mean", "dipole": "dipole"}, **SMALL),
         molecules(),
     ),
+    Case("NequIP", lambda: NequIP(**SMALL | {"channels": 4, "hidden": (8,)}), GRAPH),
+    Case(
+        "NequIP, chiral",
+        lambda: NequIP(
+            **SMALL | {"channels": 4, "layers": 3, "cutoff": 6.0}, lmax=1, parity="none", hidden=(8,)
+        ),
+        atoms_graph(clusters()[:1], 6.0),
+    ),
+    Case(
+        "MACE layer",
+        lambda: MACELayer("0e+1o", "0e+1o", 2, 3, 3, 3, 5, (6,), 4.0),
+        tensorial("0e+1o", 2, 3, 5),
+    ),
+    Case("MACE", lambda: MACE(**SMALL | {"channels": 4}, lmax=2, hidden=(8,), neighbors=4.0), GRAPH),
 ]

@@ -1,0 +1,64 @@
+"""What potentials with tensors at atoms share: elements, harmonics and functions of the distance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sciml.builders.atoms import ELEMENTS
+from sciml.graph import Graph, Spec
+from sciml.models.potential import Potential
+from sciml.nn.equivariant import harmonics
+from sciml.nn.equivariant.harmonics import harmonics_irreps
+from sciml.nn.radial import bessel
+
+
+class TensorPotential(Potential):
+    """A potential whose layers mix tensors by harmonics of directions and Bessel functions of distances.
+
+    Subclasses define `atomic`, which starts from `embedded`.
+
+    Args:
+        channels: of scalars at the start, which depend on the element.
+        lmax: of the harmonics.
+        radial: Bessel functions of the distance.
+        cutoff, scale, references, repulsion: of `Potential`. Without references all elements are known, each with
+            weights of its own.
+    """
+
+    order: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        lmax: int,
+        radial: int,
+        *,
+        cutoff: float,
+        scale: float,
+        references: Mapping[str, float] | None,
+        repulsion: str | None,
+    ) -> None:
+        super().__init__(cutoff, scale, references, repulsion)
+        self.lmax, self.radial, self.mirror = lmax, radial, True
+        known = list(range(ELEMENTS)) if self.references is None else sorted(self.references)
+        order = torch.full((ELEMENTS,), len(known))  # what is not known lies beyond the embedding
+        order[known] = torch.arange(len(known))
+        self.register_buffer("order", order, persistent=False)
+        self.embedding = nn.Parameter(torch.randn(len(known), channels))
+
+    def embedded(self, graph: Graph) -> Graph:
+        """Return the graph with what the layers read."""
+        element = self.order.index_select(0, graph.nodes["number"])
+        one_hot = torch.eye(len(self.embedding), dtype=self.embedding.dtype, device=self.embedding.device)
+        return graph.with_nodes(
+            {"x0e": Spec("0e")},
+            x0e=self.embedding.index_select(0, element)[:, :, None],
+            element=one_hot.index_select(0, element),
+        ).with_edges(
+            {"harmonics": Spec(harmonics_irreps(self.lmax, self.mirror))},
+            harmonics=harmonics(graph.edges["direction"], self.lmax),
+            radial=bessel(graph.edges["distance"], self.radial, self.cutoff),
+        )
