@@ -111,7 +111,8 @@ def g2() -> Source:
     from ase.data.g2 import data, molecule_names
 
     factor = units.kcal / units.mol
-    records = lambda: ((molecule(name), [data[name]["enthalpy"] * factor]) for name in molecule_names)
+    known: Mapping[str, Mapping[str, float]] = data
+    records = lambda: ((molecule(name), [known[name]["enthalpy"] * factor]) for name in molecule_names)
     return Source(records, ("enthalpy",), ("eV",), f"G2 of ASE: {len(molecule_names)} molecules")
 
 

@@ -30,7 +30,7 @@ class MACE(TensorPotential):
         hidden: widths of the networks that make weights of them.
         readout: width of the last readout.
         neighbors: how many there are of an atom, typically.
-        cutoff, scale, references, repulsion: of `Potential`. The envelope at the cutoff is that of `Potential`.
+        cutoff, scale, references, repulsion: of `Potential`, whose envelope at the cutoff it has.
 
     Raises:
         ValueError: a negative degree, a correlation that is not 1, 2 or 3.

@@ -28,7 +28,7 @@ class NequIP(TensorPotential):
         radial: Bessel functions of the distance.
         hidden: widths of the networks that make weights of them.
         neighbors: how many there are of an atom, typically.
-        cutoff, scale, references, repulsion: of `Potential`. The envelope at the cutoff is that of `Potential`.
+        cutoff, scale, references, repulsion: of `Potential`, whose envelope at the cutoff it has.
 
     Raises:
         ValueError: an unknown parity, a negative degree.

@@ -24,8 +24,8 @@ class TensorPotential(Potential):
         channels: of scalars at the start, which depend on the element.
         lmax: of the harmonics.
         radial: Bessel functions of the distance.
-        cutoff, scale, references, repulsion: of `Potential`. Without references all elements are known, each with
-            weights of its own.
+        cutoff, scale, references, repulsion: of `Potential`. Without references all elements are known, each
+            with weights of its own.
     """
 
     order: Tensor

@@ -112,7 +112,8 @@ def kinds(key: Int[Tensor, "rows"]) -> Kinds:
 
 def _by_labels(fields: Mapping[str, Tensor], labels: Mapping[str, Sized]) -> Kinds:
     """Return rows by all of their labels, read as the digits of one number."""
-    return kinds(reduce(lambda key, name: key * len(labels[name]) + fields[name], labels, 0))
+    start = torch.zeros((), dtype=torch.int64)
+    return kinds(reduce(lambda key, name: key * len(labels[name]) + fields[name], labels, start))
 
 
 def _columns(
