@@ -221,7 +221,8 @@ def train_property(
         true = data.validation.globals["y"].double().numpy()
         if model.process is not None:
             model.fit_process(data.train)
-            model.share.copy_(torch.from_numpy(best_shares(*each_alone(model, data.validation), true)))
+            networks, process = each_alone(model, data.validation)
+            model.share.copy_(torch.from_numpy(best_shares(networks, process, true)))
         half = conformal_half_width(np.abs(predicted(model, data.validation) - true), model.coverage)
         model.half_width.copy_(torch.from_numpy(half))
         path = Path(run_dir) / "checkpoints" / "last.ckpt"
