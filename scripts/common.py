@@ -19,7 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -48,6 +48,9 @@ def main(task: Callable[[DictConfig], Path | None], config_name: str) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us instead of Hydra's own printing
     try:
         check_overrides(config_name, [a for a in sys.argv[1:] if not a.startswith("-")])
+    except OverrideParseException as error:
+        said = str(error).split("\n\nSee ")[0]
+        fail(f"{said}\nWords with brackets, commas or quotes need quotes: 'key=[\"a (b)\"]'.", status=2)
     except (ValueError, HydraException) as error:
         fail(str(error), status=2)
 

@@ -246,4 +246,5 @@ def predict_properties(run: Path, source: Path, target: Path, options: DictConfi
     write_text(target, pd.concat([table, found], axis=1).to_csv(index=False, float_format="%.6g"))
     failed = int(found["note" if "note" not in taken else "predicted_note"].ne("").sum())
     if failed:
-        log.warning("%d of %d molecules without prediction; the column note says why", failed, len(found))
+        note = "predicted_note" if "note" in taken else "note"
+        log.warning("%d of %d molecules without prediction; the column %s says why", failed, len(found), note)

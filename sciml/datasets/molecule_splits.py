@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from sciml.datasets.molecule_table import MoleculeTable
 
-By = Literal["random", "scaffold", "column"]
+By = Literal["random", "scaffold", "time", "column"]
 PARTS = ("train", "validation", "test")
 SAME = {"train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "dev": 1, "test": 2}
 
@@ -50,6 +50,8 @@ def split_molecules(
       Chemprop (Yang et al. 2019, arXiv 1904.01561): scaffolds with more molecules than half of the
       validation or the test are dealt first, then the others, both in random order; each goes to training
       while it fits, then to validation, then to test. (DeepChem deals them by size, without chance.)
+    - time: the newest molecules are the test, those before them the validation. A molecule counts from its
+      first row, and what has one date stays together. The table's column has numbers or dates.
     - column: as the table says. Without rows for validation these are drawn from training.
 
     Args:
@@ -62,7 +64,7 @@ def split_molecules(
 
     Raises:
         ValueError: an unknown ``by``, shares that leave nothing for training, a part without molecules, a
-            fold that is not there, a column with other words or no column.
+            fold that is not there, a column with other words, with no times, or no column.
     """
     if by not in get_args(By):
         raise ValueError(f"split by {by!r}; choose from {', '.join(get_args(By))}.")
@@ -73,6 +75,8 @@ def split_molecules(
     random = np.random.default_rng(seed)
     if by == "column":
         part = _by_column(table, validation, random)
+    elif by == "time":
+        part = _by_time(table, (1 - test - validation, validation))
     else:
         group = table.molecule if by == "random" else scaffold_numbers(table.mols)
         if folds is not None:
@@ -150,14 +154,36 @@ def _by_fold(group: np.ndarray, folds: int, fold: int, random: np.random.Generat
     return np.select([number == fold, number == (fold + 1) % folds], [2, 1], 0)
 
 
-def _by_column(table: MoleculeTable, validation: float, random: np.random.Generator) -> np.ndarray:
+def _by_time(table: MoleculeTable, shares: tuple[float, float]) -> np.ndarray:
+    import pandas as pd
+
+    cells = pd.Series(_column(table)).str.strip()
+    times = pd.to_numeric(cells, errors="coerce")
+    if times.isna().any():
+        times = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)
+    for row, cell in zip(table.rows[times.isna()], cells[times.isna()]):
+        raise ValueError(
+            f"{table.source}: row {row} has the time {cell!r}; expected numbers, as 2021 or 3.5, in all rows, "
+            "or dates, as 2021-07-30, in all."
+        )
+    first = times.groupby(table.molecule).transform("min")  # of each molecule
+    until = first.rank(method="max", pct=True).to_numpy()  # share of rows up to this time
+    return np.select([until <= shares[0] + 1e-9, until <= sum(shares) + 1e-9], [0, 1], 2)
+
+
+def _column(table: MoleculeTable) -> tuple[str, ...]:
     if table.split is None:
         raise ValueError(f"{table!r} has no column that divides it: name one (data.split_column=NAME).")
-    words = [word.lower() for word in table.split]
+    return table.split
+
+
+def _by_column(table: MoleculeTable, validation: float, random: np.random.Generator) -> np.ndarray:
+    column = _column(table)
+    words = [word.lower() for word in column]
     strange = next((i for i, word in enumerate(words) if word not in SAME), None)
     if strange is not None:
         raise ValueError(
-            f"{table.source}: row {table.rows[strange]} belongs to {table.split[strange]!r}; expected one of "
+            f"{table.source}: row {table.rows[strange]} belongs to {column[strange]!r}; expected one of "
             f"{', '.join(SAME)}."
         )
     part = np.array([SAME[word] for word in words])

@@ -30,7 +30,8 @@ class MoleculeTable:
         values: one column for each target; NaN where nothing was measured.
         targets: names of the columns.
         rows: row of the file, as an editor counts (records of an SDF from 1).
-        split: which part the file gives each molecule to, as train, validation, test; None if it does not.
+        split: what the column that divides says of each molecule: a part (train, validation, test), or a
+            time; None without such a column.
         left_out: rows that were left out, with their text and the reason; rows count as above.
         notes: what a user should know of the table, in sentences.
         source: where it comes from.
@@ -78,7 +79,7 @@ def read_molecule_table(
         path: a table with columns separated by commas, semicolons or tabs; or a file that ends in .sdf.
         smiles_column: None takes the only column whose name has "smiles" in it.
         target_columns: of numbers, one or several; None takes the only column of numbers.
-        split_column: with train, validation or test in each row.
+        split_column: with train, validation or test in each row, or with a number or date.
         strict: raise where a row would be left out.
 
     Raises:
@@ -102,7 +103,8 @@ def read_molecule_table(
     mols = without_hydrogens(molecules).mols
     smiles = tuple(map(Chem.MolToSmiles, mols))
     reason = f"no value of {', '.join(targets)}"
-    failures += [Failure(int(file_rows[rows[i]]), smiles[i], reason) for i in np.flatnonzero(~measured)]
+    text = smiles if smiles_column is None else [table[smiles_column].iloc[row] for row in molecules.rows]
+    failures += [Failure(int(file_rows[rows[i]]), text[i], reason) for i in np.flatnonzero(~measured)]
     failures.sort(key=lambda failure: failure.row)
     if failures and strict:
         raise MoleculeError(f"{path}: {failures[0]}. (strict=false leaves such rows out and lists them.)")
@@ -252,9 +254,10 @@ def _target_columns(
     numeric = [name for name in table.columns if name not in (smiles, split) and _is_property(table[name])]
     if len(numeric) != 1:
         said = ", ".join(numeric) if numeric else "none"
+        example = numeric[-1] if numeric else "NAME"
         raise ValueError(
-            f"{path}: which columns shall be learned? Say it: 'data.target_columns=[NAME]'. Columns "
-            f"of numbers are: {said}. All columns: {', '.join(table.columns)}."
+            f"{path}: which columns shall be learned? Say it, as 'data.target_columns=[\"{example}\"]'. "
+            f"Columns of numbers are: {said}. All columns: {', '.join(table.columns)}."
         )
     require_column(table, numeric[0], path)
     return (numeric[0],)

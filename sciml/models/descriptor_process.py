@@ -59,7 +59,8 @@ class DescriptorProcess(nn.Module):
             raise ValueError(f"{len(descriptors)} molecules for a process that remembers {len(self.points)}.")
         self.points.copy_(descriptors)
         self.weights.zero_()
-        table = kernel(*[self.points.double()] * 2, self._size())
+        points = self.points.double()
+        table = kernel(points, points, self._size())
         for target, column in enumerate(values.double().T):
             known = column.isfinite().nonzero()[:, 0]
             if len(known):

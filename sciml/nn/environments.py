@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from jaxtyping import Float, Int
@@ -112,8 +111,10 @@ def kinds(key: Int[Tensor, "rows"]) -> Kinds:
 
 def _by_labels(fields: Mapping[str, Tensor], labels: Mapping[str, Sized]) -> Kinds:
     """Return rows by all of their labels, read as the digits of one number."""
-    start = torch.zeros((), dtype=torch.int64)
-    return kinds(reduce(lambda key, name: key * len(labels[name]) + fields[name], labels, start))
+    key = torch.zeros_like(fields[next(iter(labels))])
+    for name, values in labels.items():
+        key = key * len(values) + fields[name]
+    return kinds(key)
 
 
 def _columns(

@@ -98,7 +98,7 @@ def test_a_file_divides_itself_and_shared_molecules_are_found():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"by": "size"}, "split by 'size'; choose from random, scaffold, column"),
+        ({"by": "size"}, "split by 'size'; choose from random, scaffold, time, column"),
         ({"test": 0.6, "validation": 0.5}, "must be shares"),
         ({"validation": 0.0}, "must be shares above 0"),
         ({"folds": 2}, "fold 0 of 2"),
@@ -116,3 +116,25 @@ def test_parts_without_molecules_and_strange_words():
         split_molecules(molecules("C", "CC", "CCC"))
     with pytest.raises(ValueError, match=r"row 3 belongs to 'holdout'; expected one of train"):
         split_molecules(molecules("C", "CC", split=("train", "holdout")), "column")
+
+
+YEARS = ("2019", "2019", "2020", "2021", "2018", "2022", "2017", "2023", "2016", "2023")
+
+
+@pytest.mark.parametrize("written", ["{}", "{}-03-01", "{}-03-01 12:00"])
+def test_the_newest_molecules_are_the_test(written):
+    texts = ["C", "CC", "CCC", "CCO", "CCN", "CO", "CF", "CCl", "CBr", "OCC"]
+    table = molecules(*texts, split=tuple(map(written.format, YEARS)))
+    split = split_molecules(table, "time", test=0.2, validation=0.2)
+    # The last row is ethanol again, which counts from 2021; the two rows of 2019 stay together.
+    parts = [part.tolist() for part in (split.train, split.validation, split.test)]
+    assert parts == [[0, 1, 2, 4, 6, 8], [3, 9], [5, 7]]
+    assert not len(split.shared)
+
+
+def test_times_that_are_none_are_named():
+    table = molecules("C", "CC", "CCC", split=("2019", "2020-01-01", "soon"))
+    with pytest.raises(ValueError, match="row 4 has the time 'soon'; expected numbers"):
+        split_molecules(table, "time")
+    with pytest.raises(ValueError, match="no column that divides it"):
+        split_molecules(MANY, "time")

@@ -86,7 +86,7 @@ def test_the_command_prints_what_it_needs_or_where_the_run_is(mine, tmp_path):
 
 def test_tables_that_are_not_clear_or_not_divisible(mine, tmp_path):
     with pytest.raises(
-        ValueError, match=r"target_columns=\[NAME\]'. Columns of numbers are: size, twice, odd"
+        ValueError, match=r"target_columns=\[\"odd\"\]'. Columns of numbers are: size, twice, odd"
     ):
         run(mine, tmp_path / "one")
     with pytest.raises(ValueError, match="leaves no molecule"):  # chains have one scaffold
