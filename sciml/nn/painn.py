@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
+from sciml.nn.equivariant.paths import Path, Paths, coupling_entries, kinds
+from sciml.nn.equivariant.product import fused_convolution, has_fused
 from sciml.nn.message_passing import Edges, MessagePassing, segment_reduce
 from sciml.symmetry import Symmetry
 
@@ -26,8 +31,9 @@ class PaiNNLayer(MessagePassing):
 
         x_i ← x_i + a_ss + a_sv ∘ ⟨U v_i, V v_i⟩          v_i ← v_i + a_vv ∘ U v_i
 
-    The fast path gives scalars and the three components of vectors a common axis of channels, and adds
-    them up in two pieces, so that neither is copied.
+    The fast path is that of `TensorConvolution`: gather, product and scatter in one pass over the edges.
+    Where that is not to be had, scalars and the three components of vectors, channels last, are added up in
+    two pieces, so that neither is copied.
 
     Args:
         channels: of the node fields ``x`` (nodes, channels) and ``v`` (nodes, channels, 3); without ``v``,
@@ -44,7 +50,7 @@ class PaiNNLayer(MessagePassing):
         equation=r"v_i' = v_i + \textstyle\sum_j \varphi_v(x_j) W_v(r_{ij})\, v_j"
         r" + \varphi_r(x_j) W_r(r_{ij})\, \hat r_{ij}",
         cost="edges · channels · (3 radial + 12) + nodes · channels²",
-        fused="scalars and vectors summed apart, channels last",
+        fused="gather, products and scatter in one pass",
         source="Schütt et al. 2021, arXiv 2102.03150, equations 7 to 10",
     )
     symmetry = Symmetry(("S", "O"))
@@ -90,7 +96,9 @@ class PaiNNLayer(MessagePassing):
     # ------------------------------------------------------------------ fast path
 
     def fused_forward(self, graph: Graph) -> Graph:
-        """Sum scalars and vectors apart, the channels last in memory."""
+        """Take the compiled path where there is one; else sum scalars and vectors apart, channels last."""
+        if has_fused(graph.nodes["x"]):
+            return self.compiled_forward(graph)
         scalar, vector, radial = self.weights(graph)
         total = lambda values: segment_reduce(values, graph.receiver, graph.num_nodes)
         carried = radial[:, None] * graph.edges["direction"][:, :, None]  # edges 3 channels
@@ -100,6 +108,31 @@ class PaiNNLayer(MessagePassing):
         else:
             arrows = total(carried)
         return self.mixed(graph, graph.nodes["x"] + total(scalar), arrows)
+
+    def compiled_forward(self, graph: Graph) -> Graph:
+        """Take φ_s, φ_v v_j and φ_r, formed at nodes, as tensors that are convolved with 1, 1 and r̂_ij.
+
+        The envelope stands with these, so that of the size edges × channels there is the filter alone.
+        """
+        content = self.content(graph.nodes["x"]).split(self.channels, dim=1)
+        scalar, vector, radial = (part[:, None] for part in content)
+        weight: Tensor = self.filter.weight
+        bias: Tensor = self.filter.bias
+        if "v" in graph.nodes:
+            before = graph.nodes["v"].transpose(1, 2)
+            features = [scalar, vector * before, radial]
+        else:
+            before, features = None, [scalar, radial]
+            weight, bias = (torch.cat([t[: self.channels], t[2 * self.channels :]]) for t in (weight, bias))
+        reach = graph.edges["envelope"][:, None]
+        harmonics = torch.cat([reach, reach * graph.edges["direction"]], dim=1)
+        filters = functional.linear(graph.edges["radial"], weight, bias)
+        ends = graph.sender, graph.receiver, graph.num_nodes
+        products = _products(self.channels, before is not None)
+        scalars, arrows = fused_convolution(products, features, harmonics, filters, *ends)
+        if before is not None:
+            arrows = before + arrows.unflatten(2, (2, self.channels)).sum(2)
+        return self.mixed(graph, graph.nodes["x"] + scalars[:, 0], arrows)
 
     # ------------------------------------------------------------------ update
 
@@ -114,3 +147,17 @@ class PaiNNLayer(MessagePassing):
         arrows = arrows + gate[:, None] * left
         specs = {"x": Spec(f"{self.channels}x0e"), "v": Spec("1o")}
         return graph.with_nodes(specs, x=x, v=arrows.transpose(1, 2))
+
+
+@cache
+def _products(channels: int, with_vectors: bool) -> Paths:
+    """Return the products of the message: of φ_s with 1, of φ_v v_j with 1, of φ_r with r̂_ij."""
+    scalar, arrow = kinds("0e+1o")
+    wanted = [(scalar, 0, 0), (arrow, 0, 1), (scalar, 1, 1)]  # irrep, degree, number of the result
+    if not with_vectors:
+        del wanted[1]
+    paths = tuple(
+        Path(n, degree, out, int(with_vectors and n == 2), coupling_entries(kind.degree, degree, out))
+        for n, (kind, degree, out) in enumerate(wanted)
+    )
+    return Paths(tuple(kind for kind, *_ in wanted), 1, (scalar, arrow), paths, channels)

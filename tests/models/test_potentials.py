@@ -18,7 +18,8 @@ every = pytest.mark.parametrize("network", [SchNet, PaiNN, EGNN, NequIP, MACE], 
 
 def potential(network, **options):
     torch.manual_seed(0)
-    return network(**SMALL | {"references": REFERENCES} | options).double().eval()
+    radial = {} if network is EGNN else {"radial": 8}
+    return network(**SMALL | radial | {"references": REFERENCES} | options).double().eval()
 
 
 def molecule(seed=0, periodic=False):
