@@ -13,7 +13,7 @@ from sciml.distill.expression import complexity, evaluate, parameters
 from sciml.distill.front import EFFECTIVE_ROWS, Candidate, Front
 from sciml.distill.motion.bank import held_out_rows
 from sciml.distill.motion.model import Fit, Model, Part, fit_rows, part
-from sciml.distill.motion.rows import Observed
+from sciml.distill.motion.rows import Observed, energy
 from sciml.distill.motion.structure import Fitted, Fitter
 from sciml.distill.motion.tables import Table, tables
 from sciml.distill.search import search
@@ -29,7 +29,6 @@ ROUNDS = 6  # of simplification of a formula
 SPLINES_ARE = 3.0  # times their residual that a formula may be away from splines
 LABELS = "abdfghknpqsuz"  # of constants
 SPLINE_ERROR = 3e-5  # relative, at best
-NOISELESS = 1e8  # mean square of what is to be explained over the noise's: there is none to speak of
 BIASED = 1.15  # of the splines' mean squared residual
 ODD = 2.0  # nodes that an exponent costs which is no simple fraction
 FLOOR = 1e-13  # share of the squared accelerations below which fits are equal
@@ -77,11 +76,9 @@ class Formulas:
         self.spline_loss = 0.0
         self.probes: list[list[Part]] = []
         self.probed = 0
-        self.coarse = observed.kind == "position" and energy_of(observed) < NOISELESS
+        self.coarse = observed.kind == "position" and observed.noise_known
         self.rows = min(fitter.rows, EFFECTIVE_ROWS)
-        self.energy = float(
-            np.mean(np.concatenate([t[v].ravel() for t, v in zip(observed.targets, observed.valid)]) ** 2)
-        )
+        self.energy = energy(observed)
 
     @property
     def floor(self) -> float:
@@ -284,12 +281,6 @@ class Formulas:
     def _model(self, parts: tuple[Part, ...], found: Fitted) -> Model:
         return Model(parts, dict(self.fitter.properties), found.receiver, found.sender, self.fitter.group,
                      self.observed.data.box)  # fmt: skip
-
-
-def energy_of(observed: Observed) -> float:
-    """Return the mean square of what is to be explained, over the noise's."""
-    rows = [t[v].ravel() for t, v in zip(observed.targets, observed.valid, strict=True)]
-    return float(np.mean(np.concatenate(rows) ** 2))
 
 
 def probes(front: Front, table: Table) -> Front:

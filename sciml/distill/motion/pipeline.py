@@ -17,13 +17,14 @@ from sciml.distill.law import Law
 from sciml.distill.motion.bank import RESOLVED, Bank, fill
 from sciml.distill.motion.choose import Chooser, Structures
 from sciml.distill.motion.final import WITHIN, Final, decide
-from sciml.distill.motion.formulas import NOISELESS, Chosen, Formulas, same_values
+from sciml.distill.motion.formulas import Chosen, Formulas, same_values
 from sciml.distill.motion.model import Fit, fit_rows, residuals
 from sciml.distill.motion.naming import estimates, law_of, normalized, read
 from sciml.distill.motion.natural import Natural
 from sciml.distill.motion.rows import Observed, observe
 from sciml.distill.motion.structure import Fitted, Fitter
 from sciml.distill.motion.verdict import CLOSE, VISIBLE, Evidence, judge
+from sciml.distill.motion.worth import Outside, Share, outside, shares
 from sciml.distill.refit import Estimate
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Discovery:
         hidden: property to estimate per particle.
         free: what remains free of the hidden properties, in a sentence.
         evidence: residuals.
+        outside: residuals where distances and speeds are not those that constants were fitted to.
         fit: the fitted model.
         structures: what forces were compared.
         chosen: formulas that were compared.
@@ -53,6 +55,7 @@ class Discovery:
     hidden: dict[str, dict[str, Estimate]]
     free: str
     evidence: Evidence
+    outside: Outside | None
     fit: Fit
     structures: Structures
     chosen: Chosen
@@ -61,6 +64,18 @@ class Discovery:
     natural: Natural
     particles: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> list[Share]:
+        """Part of each term of the law in the held-out accelerations."""
+        parts = sorted(self.fit.model.parts, key=lambda p: not p.of_pairs)  # as in the law
+        return shares(replace(self.fit, model=replace(self.fit.model, parts=tuple(parts))), self.observed)
+
+    @property
+    def properties(self) -> dict[str, np.ndarray]:
+        """What the law needs to know of the particles of the first simulation, given and hidden."""
+        given = {name: values[0] for name, values in self.observed.data.properties.items()}
+        return given | {n: np.array([e.value for e in per.values()]) for n, per in self.hidden.items()}
 
 
 def discover(
@@ -99,6 +114,8 @@ def discover(
             model = final.fit.model
             fit = replace(fit_rows(model, observed, formulas.held, most=0), errors=final.fit.errors)
     evidence = _evidence(fit, structures, observed, formulas.held, final)
+    with _timed("outside", spent):
+        beyond = outside(fit, observed)
     rivals = _rivals(fit, chosen, structures, fitter.bank) if final is None else list(final.rivals)
     nodes = max((complexity(p.template) for p in fit.model.parts), default=0)
     verdict, reason = judge(evidence, len(fit.model.parts), rivals, nodes)
@@ -116,6 +133,7 @@ def discover(
         estimates(reading, names),
         reading.words,
         evidence,
+        beyond,
         fit,
         structures,
         chosen,
@@ -165,7 +183,7 @@ def _by_paths(
     fit: Fit, chosen: Chosen, observed: Observed, structures: Structures, bank: Bank
 ) -> Final | None:
     """Return the decision by whole paths, where positions are noisy."""
-    noisy = observed.kind == "position" and structures.nothing.loss < NOISELESS
+    noisy = observed.kind == "position" and observed.noise_known
     if not noisy or not fit.model.parts or structures.nothing.loss < VISIBLE:
         return None
     others = [m for worse, m in chosen.others if worse < chosen.length + WITHIN]
@@ -177,9 +195,8 @@ def _evidence(
 ) -> Evidence:
     outside = residuals(replace(fit.model, parts=()), observed, held, True)
     energy = float(np.mean(outside**2)) if len(outside) else structures.nothing.loss
-    known = observed.noise_known and structures.nothing.loss < NOISELESS
     paths = None if final is None else max(final.fit.chi2, np.nan_to_num(final.fit.held_out, nan=0.0))
-    return Evidence(structures.nothing.loss, fit.loss, fit.held_out, known, energy, paths)
+    return Evidence(structures.nothing.loss, fit.loss, fit.held_out, observed.noise_known, energy, paths)
 
 
 def _rivals(fit: Fit, chosen: Chosen, structures: Structures, bank: Bank) -> list[str]:

@@ -69,7 +69,7 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0)
         )
     if not parts:
         return "none", "No force that was tried explains the accelerations better than none."
-    stated = f"it explains {100 * min(evidence.explained, 1):.4g} % of the variance of held-out accelerations"
+    stated = f"it explains {_percent(evidence.explained)} of the variance of held-out accelerations"
     if evidence.noise_known:
         stated += f", and leaves {evidence.held_out:.3g} of the noise's mean square"
     if evidence.paths is not None:
@@ -77,10 +77,10 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0)
     short = evidence.left(evidence.loss, evidence.energy)
     beyond = not evidence.noise_known or evidence.held_out > BEYOND
     if (evidence.unexplained > EXPLAINED and beyond) or (short > EXPLAINED and evidence.loss > BEYOND):
+        left = _left(max(short, evidence.unexplained))
         return "none", (
-            "No law of this kind explains the motion: the best leaves "
-            f"{max(short, evidence.unexplained):.1%} of the accelerations (rms, beyond noise); {stated}. A "
-            "force that changes with time, a particle that is not in the file, memory or chance would do so."
+            f"No law of this kind explains the motion: the best leaves {left}; {stated}. A force that "
+            "changes with time, a particle that is not in the file, memory or chance would do so."
         )
     if evidence.paths is not None and evidence.paths > MISSED:
         return "none", (
@@ -96,3 +96,15 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0)
         )
     lacks = " A smaller effect is missing." if evidence.unexplained > EXACT and evidence.held_out > 3 else ""
     return "law", f"One law explains the motion, and no simpler or other one does: {stated}.{lacks}"
+
+
+def _percent(share: float) -> str:
+    """Write a share of variance; what is worse than nothing explains nothing."""
+    return f"{100 * min(share, 1.0):.4g} %" if share > 0 else "nothing"
+
+
+def _left(share: float) -> str:
+    """Write what is left of the accelerations."""
+    if share >= 1:
+        return "more than there was to explain in rows that it was not fitted to"
+    return f"{share:.1%} of the accelerations (rms, beyond noise)"

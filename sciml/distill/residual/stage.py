@@ -158,7 +158,9 @@ def refitted(known: Known, data: Trajectories, frames: int = FRAMES) -> Known:
     return known
 
 
-def run_alone(known: Known, truth: Trajectories, rtol: float = 1e-12) -> RolloutComparison:
+def run_alone(
+    known: Known, truth: Trajectories, most_evaluations: int = 2_000_000, rtol: float = 1e-12
+) -> RolloutComparison:
     """Let a law run alone from the first frame of ``truth``, and put it beside what happened.
 
     Raises:
@@ -170,8 +172,9 @@ def run_alone(known: Known, truth: Trajectories, rtol: float = 1e-12) -> Rollout
         lack = "have a periodic box" if truth.box is not None else "have no velocities to start from"
         raise ValueError(f"{truth.source}: no rollout, since these trajectories {lack}")
     path = simulate(
-        known.law, truth.position[0, 0], truth.velocity[0, 0], truth.time[0], known.properties, rtol=rtol
-    )
+        known.law, truth.position[0, 0], truth.velocity[0, 0], truth.time[0], known.properties, rtol=rtol,
+        most_evaluations=most_evaluations,
+    )  # fmt: skip
     inertia = known.properties.get(known.law.inertia)
     return RolloutComparison(
         time=path.time,
