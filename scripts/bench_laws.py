@@ -43,6 +43,8 @@ def judged(drawn: Drawn, found: Discovery) -> tuple[str, str]:
         errors.append(float(np.sqrt(np.nanmean(left**2) / np.mean(true**2))) if finite else np.inf)
     good = errors[0] < NEAR[drawn.noise] and max(errors[1:]) < FAR[drawn.noise]
     words = "errors " + ", ".join(f"{e:.2g}" for e in errors)
+    if found.outside is not None:
+        words += f", outside {found.outside.left:.2g} of {found.evidence.unexplained:.2g}"
     if verdict == "ambiguous":
         return "ambiguous right" if good else "ambiguous wrong", words
     return "right" if good else "WRONG", words

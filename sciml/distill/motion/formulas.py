@@ -32,6 +32,8 @@ SPLINE_ERROR = 3e-5  # relative, at best
 BIASED = 1.15  # of the splines' mean squared residual
 ODD = 2.0  # nodes that an exponent costs which is no simple fraction
 FLOOR = 1e-13  # share of the squared accelerations below which fits are equal
+LEFT = 1.1  # times the noise that formulas may leave
+STEEPEST = 20  # exponent
 NEGLIGIBLE = 1e-9  # share of the squared accelerations for which no force is worth its name
 
 
@@ -97,9 +99,16 @@ class Formulas:
         numbers = len(fit.model.start) * np.log(max(self.rows, 2.0)) / 2
         return float(self.rows / 2 * np.log(max(fit.loss, floor)) + np.log(10.0) * nodes + numbers)
 
+    def explained(self, chosen: Chosen, everything: Fitted) -> bool:
+        """Whether formulas leave nothing but noise, or as little as all forces at once do."""
+        if self.observed.noise_known:
+            return chosen.fit.loss < LEFT * max(everything.loss, 1.0)
+        return chosen.fit.loss < NEGLIGIBLE * self.energy
+
     def choose(self, found: Fitted) -> Chosen:
         """Search and fit the forces of a structure."""
         bank = self.fitter.bank
+        self.probes = []
         every = tables(found, bank)
         self.spline_loss = found.loss
         between = [k for k, t in enumerate(every) if t.channel.strength.receiver.startswith("[")
@@ -118,6 +127,8 @@ class Formulas:
             front = self._search(table, bank.blocks[table.channel.block].splines.argument)
             fronts[f"{len(candidates)}:{table.channel.block}"] = front
             formulas = self._likeliest(front, table)
+            if not self.coarse:  # rows tell exponents better than splines
+                formulas = list(dict.fromkeys([*formulas, *map(released, formulas)]))
             options = [self._alike(e, own, table, label) for e in formulas]
             candidates.append(options)
             if self.coarse and table.channel.block == "pair":
@@ -305,7 +316,20 @@ def likeliest(front: Front, most: int = FORMULAS) -> list[sympy.Expr]:
     formulas: dict[sympy.Expr, None] = {}
     for candidate in [*short[: most // 2], *ordered]:
         formulas |= dict.fromkeys([candidate.expression, round_exponents(candidate.expression)])
-    return list(formulas)
+    return [f for f in formulas if not _absurd(f)]
+
+
+def released(formula: sympy.Expr) -> sympy.Expr:
+    """Return a formula whose powers of its variable have exponents that can be fitted."""
+    return formula.replace(
+        lambda e: e.is_Pow and e.base.is_Symbol and e.exp.is_Rational, lambda e: e.base ** sympy.Float(e.exp)
+    )
+
+
+def _absurd(formula: sympy.Expr) -> bool:
+    """Whether a formula has an exponent that no force has."""
+    exponents = (e.exp for e in formula.atoms(sympy.Pow))
+    return any(e.is_number and abs(float(e)) > STEEPEST for e in exponents if e.is_real)
 
 
 def simpler_forms(own: Part, errors: Mapping[str, float] | None = None) -> list[Part]:

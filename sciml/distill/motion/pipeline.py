@@ -15,7 +15,7 @@ from sciml.distill.expression import complexity
 from sciml.distill.front import Front
 from sciml.distill.law import Law
 from sciml.distill.motion.bank import RESOLVED, Bank, fill
-from sciml.distill.motion.choose import Chooser, Structures
+from sciml.distill.motion.choose import FLOORS, Chooser, Structures
 from sciml.distill.motion.final import WITHIN, Final, decide
 from sciml.distill.motion.formulas import Chosen, Formulas, same_values
 from sciml.distill.motion.model import Fit, fit_rows, residuals
@@ -23,7 +23,7 @@ from sciml.distill.motion.naming import estimates, law_of, normalized, read
 from sciml.distill.motion.natural import Natural
 from sciml.distill.motion.rows import Observed, observe
 from sciml.distill.motion.structure import Fitted, Fitter
-from sciml.distill.motion.verdict import CLOSE, VISIBLE, Evidence, judge
+from sciml.distill.motion.verdict import BEYOND, CLOSE, VISIBLE, Evidence, judge
 from sciml.distill.motion.worth import Outside, Share, outside, shares
 from sciml.distill.refit import Estimate
 
@@ -103,10 +103,8 @@ def discover(
         fitter, labels, kind = _fitter(observed)
         mass = "mass" if "mass" in fitter.properties else ""
         chooser = Chooser(fitter, observed.noise_known, labels, mass)
-        structures = chooser.choose()
-    with _timed("formulas", spent):
-        formulas = Formulas(observed, fitter, seconds=seconds, seed=seed, backend=backend, on_front=on_front)
-        chosen = formulas.choose(structures.best)
+    formulas = Formulas(observed, fitter, seconds=seconds, seed=seed, backend=backend, on_front=on_front)
+    structures, chosen = _forces(chooser, formulas, spent)
     with _timed("refit", spent):
         fit = fit_rows(normalized(chosen.fit.model), observed, formulas.held, most=30)
         final = _by_paths(fit, chosen, observed, structures, fitter.bank)
@@ -143,6 +141,28 @@ def discover(
         names,
         spent,
     )
+
+
+def _forces(chooser: Chooser, formulas: Formulas, spent: dict[str, float]) -> tuple[Structures, Chosen]:
+    """Return the fewest forces whose formulas explain everything, or those of the shortest description.
+
+    Splines follow a steep force to a thousandth or so, and further forces would mend their errors. Formulas
+    have no such errors: only if they leave something, smaller forces are looked for.
+    """
+    best: tuple[Structures, Chosen] | None = None
+    for floor in FLOORS:
+        with _timed("structure", spent):
+            structures = chooser.choose(floor)
+        if best is not None and set(structures.best.channels) == set(best[0].best.channels):
+            continue
+        with _timed("formulas", spent):
+            chosen = formulas.choose(structures.best)
+        if best is None or chosen.length < best[1].length:
+            best = structures, chosen
+        if formulas.explained(chosen, structures.everything):
+            break
+    assert best is not None
+    return best
 
 
 def _fitter(observed: Observed) -> tuple[Fitter, tuple[str, ...], str]:
@@ -182,8 +202,13 @@ def _pooled(numbers: dict[str, np.ndarray], particles: int) -> np.ndarray:
 def _by_paths(
     fit: Fit, chosen: Chosen, observed: Observed, structures: Structures, bank: Bank
 ) -> Final | None:
-    """Return the decision by whole paths, where positions are noisy."""
-    noisy = observed.kind == "position" and observed.noise_known
+    """Return the decision by whole paths, where positions are noisy.
+
+    Velocities or accelerations that were measured too decide by themselves, unless they leave more than
+    noise: the noise of positions inside the forces may do that.
+    """
+    decided = observed.kind != "position" and max(fit.loss, fit.held_out) < BEYOND
+    noisy = observed.noise_known and observed.noisy_paths and not decided
     if not noisy or not fit.model.parts or structures.nothing.loss < VISIBLE:
         return None
     others = [m for worse, m in chosen.others if worse < chosen.length + WITHIN]
@@ -233,4 +258,4 @@ def _named(found: Fitted) -> str:
 def _timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    seconds[name] = time.perf_counter() - start
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start

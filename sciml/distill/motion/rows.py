@@ -32,6 +32,7 @@ FRAMES = 3000  # most frames of measured accelerations, over all simulations
 SUPPORT = 0.05  # share of its largest weight from which a time counts for a row
 RESOLVED = 3.0  # times between knots from which noise can be told from motion
 NOISELESS = 1e8  # mean square of what is to be explained over the noise's: there is none to speak of
+ROUNDING = 1e-5  # noise of positions over their spread below which there is none to speak of
 QUIET = 1e-3  # noise over typical accelerations below which errors are rather those of splines
 
 
@@ -68,6 +69,12 @@ class Observed:
     path_noise: Float[np.ndarray, "simulations particles"]
     spacing: float
     kind: str
+
+    @property
+    def noisy_paths(self) -> bool:
+        """Whether noise of positions is told from motion, and is more than rounding."""
+        spread = float(np.std(self.position - self.position.mean((0, 1))))
+        return self.spacing >= RESOLVED and float(np.median(self.path_noise)) > ROUNDING * spread
 
 
 def observe(data: Trajectories) -> Observed:

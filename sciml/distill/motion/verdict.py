@@ -11,6 +11,7 @@ VISIBLE = 1.15  # mean square over that of noise above which there is something 
 EXPLAINED = 0.05  # rms of what is left beyond noise, relative to the accelerations, that a law may leave
 EXACT = 0.01  # the same from which on a law is said to lack something
 BEYOND = 1.5  # mean squared residual over the noise up to which chance and smoothing explain it
+FOLLOWED = 1.1  # mean squared residual of paths over the noise of a law that follows them
 MISSED = 1.6  # mean squared residual of paths over the noise that a law cannot have
 LONG = 14  # nodes of a formula beyond which others of its length would fit as well
 LIKE_ARITHMETIC = 1e-6  # relative rms of what is left that no wrong formula reaches
@@ -78,6 +79,11 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0)
     beyond = not evidence.noise_known or evidence.held_out > BEYOND
     if (evidence.unexplained > EXPLAINED and beyond) or (short > EXPLAINED and evidence.loss > BEYOND):
         left = _left(max(short, evidence.unexplained))
+        if evidence.paths is not None and evidence.paths < FOLLOWED:
+            return "ambiguous", (
+                f"Its paths follow the positions to within their noise, but it leaves {left}; {stated}. The "
+                "noise is too large, or the record too short, to tell which law it is."
+            )
         return "none", (
             f"No law of this kind explains the motion: the best leaves {left}; {stated}. A force that "
             "changes with time, a particle that is not in the file, memory or chance would do so."
