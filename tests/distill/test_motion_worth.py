@@ -10,10 +10,11 @@ from test_motion_laws import noisy, repulsion, simulate
 from sciml.datasets.trajectories import Trajectories
 from sciml.distill.law import Constant, Law
 from sciml.distill.motion.bank import held_out_rows
-from sciml.distill.motion.formulas import likeliest, released
+from sciml.distill.motion.formulas import likeliest
 from sciml.distill.motion.model import Model, fit_rows, part
 from sciml.distill.motion.natural import Natural
 from sciml.distill.motion.rows import energy, observe
+from sciml.distill.motion.simpler import flattened, released
 from sciml.distill.motion.structure import Strength
 from sciml.distill.motion.verdict import Evidence, judge
 from sciml.distill.motion.worth import outside, rolled_out, shares
@@ -97,3 +98,12 @@ def test_exponents_are_released_and_absurd_ones_left_out():
     silly = sympy.tanh(r) ** sympy.Float(1e6) / r**2
     found = likeliest(Front.of([Candidate(1 / r**2, 3, 1e-3), Candidate(silly, 9, 1e-6)], rows=50))
     assert found == [r**-2]
+
+
+def test_a_factor_that_hardly_varies_is_a_number():
+    own = part(1.5 * (1 - r) / sympy.tanh(234.0 * r), "r_hat", "r", Strength(), "a")
+    flat = flattened(own, {"r": (0.3, 4.0)})
+    assert not flat.template.has(sympy.tanh)
+    assert sympy.expand(flat.expression - 1.5 * (1 - r)).evalf(subs={r: 0.7}) == pytest.approx(0, abs=1e-9)
+    steep = part(1.5 / sympy.tanh(0.5 * r), "r_hat", "r", Strength(), "a")
+    assert flattened(steep, {"r": (0.3, 4.0)}) is steep

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from sciml.distill.front import EFFECTIVE_ROWS, Candidate, Front
 from sciml.distill.motion.bank import held_out_rows
 from sciml.distill.motion.model import Fit, Model, Part, fit_rows, part
 from sciml.distill.motion.rows import Observed, energy
+from sciml.distill.motion.simpler import ODD, flattened, odd_exponents, released, simpler_forms
 from sciml.distill.motion.structure import Fitted, Fitter
 from sciml.distill.motion.tables import Table, tables
 from sciml.distill.search import search
@@ -30,7 +31,6 @@ SPLINES_ARE = 3.0  # times their residual that a formula may be away from spline
 LABELS = "abdfghknpqsuz"  # of constants
 SPLINE_ERROR = 3e-5  # relative, at best
 BIASED = 1.15  # of the splines' mean squared residual
-ODD = 2.0  # nodes that an exponent costs which is no simple fraction
 FLOOR = 1e-13  # share of the squared accelerations below which fits are equal
 LEFT = 1.1  # times the noise that formulas may leave
 STEEPEST = 20  # exponent
@@ -254,7 +254,9 @@ class Formulas:
         return Chosen(best[1], tried, fronts, best[0], tuple(others))
 
     def _snapped(self, best: tuple[float, Fit]) -> tuple[float, Fit]:
-        """Make exponents and numbers simple where that is shorter."""
+        """Make exponents and numbers simple, and factors that hardly vary constant, where that is shorter."""
+        ranges = self.fitter.bank.ranges
+        best = self._shorter(best, tuple(flattened(p, ranges) for p in best[1].model.parts))
         for k in range(len(best[1].model.parts)):
             for _ in range(ROUNDS):
                 before = best
@@ -319,83 +321,12 @@ def likeliest(front: Front, most: int = FORMULAS) -> list[sympy.Expr]:
     return [f for f in formulas if not _absurd(f)]
 
 
-def released(formula: sympy.Expr) -> sympy.Expr:
-    """Return a formula whose powers of its variable have exponents that can be fitted."""
-    return formula.replace(
-        lambda e: e.is_Pow and e.base.is_Symbol and e.exp.is_Rational, lambda e: e.base ** sympy.Float(e.exp)
-    )
-
-
 def _absurd(formula: sympy.Expr) -> bool:
     """Whether a formula has an exponent that no force has."""
     exponents = (e.exp for e in formula.atoms(sympy.Pow))
     return any(e.is_number and abs(float(e)) > STEEPEST for e in exponents if e.is_real)
 
 
-def simpler_forms(own: Part, errors: Mapping[str, float] | None = None) -> list[Part]:
-    """Return a part with exponents and other numbers made simple, or left out.
-
-    Args:
-        own: the part.
-        errors: standard errors of its constants: numbers further from a simple one than these allow stay.
-    """
-    label = own.constants[0][0].rstrip("0123456789") if own.constants else "y"
-    found: dict[sympy.Expr, None] = {}
-    expression = own.expression
-
-    def add(formula: sympy.Expr) -> None:
-        good = formula.free_symbols <= expression.free_symbols and formula.is_finite is not False
-        if (
-            good
-            and formula != expression
-            and formula != 0
-            and not formula.has(sympy.zoo, sympy.nan, sympy.oo)
-        ):
-            found[formula] = None
-
-    add(round_exponents(expression))
-    exponents = {s for e in own.template.atoms(sympy.Pow) for s in e.exp.free_symbols}
-    for name, value in own.constants:
-        near = 0.1 if errors is None else max(4 * errors.get(name, 0.0), 1e-3 * abs(value))
-        numbers = {sympy.Symbol(n): sympy.Float(v) for n, v in own.constants if n != name}
-        simple = [0, round(value)] + [sympy.Rational(round(q * value), q) for q in (2, 3)]
-        if sympy.Symbol(name) not in exponents:
-            simple = simple[:1]  # only exponents are simple numbers by nature; others may be zero
-        for number in dict.fromkeys(simple):
-            if abs(float(number) - value) < near or (number == 0 and errors is None):
-                add(own.template.xreplace(numbers).subs(sympy.Symbol(name), number))
-    return [part(f, own.vector, own.argument, own.strength, label) for f in found]
-
-
 def _regrouped(parts: tuple[Part, ...], groups: list[list[Part]]) -> list[list[Part]]:
     left = list(parts)
     return [[left.pop(0) for _ in own] for own in groups]
-
-
-def odd_exponents(p: Part) -> int:
-    """Number of exponents that are constants."""
-    names = {sympy.Symbol(n) for n, _ in p.constants}
-    argument = sympy.Symbol(p.argument or "_")
-    return sum(bool(e.exp.free_symbols & names) and e.base == argument for e in p.template.atoms(sympy.Pow))
-
-
-def same_values(
-    a: sympy.Expr, b: sympy.Expr, ranges: Mapping[str, tuple[float, float]], near: float = 0.02
-) -> bool:
-    """Whether two formulas in the same invariant give nearly the same numbers where the data are.
-
-    Args:
-        a, b: formulas in one invariant at most.
-        ranges: least and largest value of each invariant, see `Bank.ranges`.
-        near: difference allowed, relative to the largest number.
-    """
-    symbols = a.free_symbols | b.free_symbols
-    if not symbols:
-        return abs(float(a) - float(b)) < near * abs(float(b))
-    if a.free_symbols != b.free_symbols or len(symbols) != 1:
-        return False
-    (symbol,) = symbols
-    grid = {str(symbol): np.geomspace(*ranges[str(symbol)], 15)}
-    values = [np.asarray(evaluate(e, grid), dtype=float) for e in (a, b)]
-    scale = np.abs(values[1]).max()
-    return bool(np.allclose(values[0], values[1], atol=near * scale, rtol=near))

@@ -17,11 +17,12 @@ from sciml.distill.law import Law
 from sciml.distill.motion.bank import RESOLVED, Bank, fill
 from sciml.distill.motion.choose import FLOORS, Chooser, Structures
 from sciml.distill.motion.final import WITHIN, Final, decide
-from sciml.distill.motion.formulas import Chosen, Formulas, same_values
+from sciml.distill.motion.formulas import Chosen, Formulas
 from sciml.distill.motion.model import Fit, fit_rows, residuals
 from sciml.distill.motion.naming import estimates, law_of, normalized, read
 from sciml.distill.motion.natural import Natural
 from sciml.distill.motion.rows import Observed, observe
+from sciml.distill.motion.simpler import same_values
 from sciml.distill.motion.structure import Fitted, Fitter
 from sciml.distill.motion.verdict import BEYOND, CLOSE, VISIBLE, Evidence, judge
 from sciml.distill.motion.worth import Outside, Share, outside, shares
