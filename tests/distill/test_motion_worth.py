@@ -87,6 +87,9 @@ def test_verdicts_name_no_absurd_shares():
     assert "explains nothing" in reason
     followed = Evidence(100.0, 5.0, 8.0, noise_known=True, energy_held_out=100.0, paths=1.02)
     assert judge(followed, 1, [])[0] == "ambiguous"
+    near = Evidence(6e4, 5.0, 8.0, noise_known=True, energy_held_out=6e4)
+    assert "missing" in judge(near, 1, [])[1]
+    assert "missing" not in judge(replace(near, paths=1.01), 1, [])[1]
 
 
 def test_exponents_are_released_and_absurd_ones_left_out():

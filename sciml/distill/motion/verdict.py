@@ -100,7 +100,11 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0)
             f"A formula of {nodes} nodes is one of many that describe these data; take it for a description "
             f"within their range, not for the law: {stated}."
         )
-    lacks = " A smaller effect is missing." if evidence.unexplained > EXACT and evidence.held_out > 3 else ""
+    followed = (
+        evidence.paths is not None and evidence.paths < FOLLOWED
+    )  # then constants are off, no force missing
+    missing = evidence.unexplained > EXACT and evidence.held_out > 3 and not followed
+    lacks = " A smaller effect is missing." if missing else ""
     return "law", f"One law explains the motion, and no simpler or other one does: {stated}.{lacks}"
 
 
