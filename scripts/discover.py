@@ -9,7 +9,7 @@ from contacts import contacts
 from distill import distill_run
 from fields import distill_field, train_field
 from hydra.core.hydra_config import HydraConfig
-from laws import laws
+from laws import laws, refuse_networks
 from omegaconf import DictConfig
 from pair_law import pair_law
 from residual import look_at_rest
@@ -30,7 +30,9 @@ def run(config: DictConfig) -> Path:
         train_field(config, run_dir)
         return distill_field(run_dir)
     if kind == "dynamics" and config.task.road == "terms":
-        return laws(config, run_dir)
+        refuse_networks(HydraConfig.get().overrides.task)
+        laws(config, run_dir)
+        return look_at_rest(run_dir, config) if config.residual.looks else run_dir
     if kind != "dynamics":
         raise RunError(f"A run of {config.task.kind} has no forces to distill: train it by scripts/train.py.")
     data = train(config, run_dir)

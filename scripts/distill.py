@@ -23,7 +23,7 @@ from sciml.distill.pipeline import Distillation
 from sciml.distill.reduce import NothingLearnedError
 from sciml.distill.report import summary
 from sciml.training.dynamics import DynamicsData
-from sciml.training.run import load_config, load_run, open_run, peak_memory_bytes, write_json
+from sciml.training.run import RunError, load_config, load_run, open_run, peak_memory_bytes, write_json
 
 log = logging.getLogger(__name__)
 NO_LAW = 3  # exit status where no formula is good enough
@@ -32,6 +32,8 @@ NO_LAW = 3  # exit status where no formula is good enough
 def distill_run(run_dir: Path, settings: DictConfig, seed: int, data: DynamicsData | None = None) -> Path:
     """Distill the model of a run directory and write the law and its report there."""
     config = load_config(run_dir)
+    if config.get("task", {}).get("road") == "terms":
+        raise RunError(f"{run_dir} has no network to distill; its law is in law.json.")
     model = load_run(run_dir)
     open_run(run_dir)
     if config.trainer.threads:
@@ -57,11 +59,6 @@ def distill_run(run_dir: Path, settings: DictConfig, seed: int, data: DynamicsDa
     )
     found.law.save(run_dir / "law.json")
     Console().print(summary(page, page.write(run_dir)))
-    if found.law.verdict != "law" and config.data.get("path"):
-        print(
-            "Perhaps there are several forces, as drag or a field, or kinds of particles: "
-            f"python scripts/discover.py experiment=motion data.path={config.data.path}"
-        )
     if found.law.verdict == "none":
         print(run_dir, flush=True)
         fail(found.law.reason, status=NO_LAW)

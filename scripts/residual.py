@@ -17,6 +17,7 @@ from train import load_data
 
 from sciml.datasets.trajectories import Trajectories
 from sciml.distill.law import with_error
+from sciml.distill.live import LiveFront
 from sciml.distill.report.residual import ResidualReport, residual_report
 from sciml.distill.report.terminal import STYLE
 from sciml.distill.residual import Known, Look, look_again, run_alone, with_units
@@ -36,7 +37,8 @@ def look_at_rest(run_dir: Path, config: DictConfig, data: DynamicsData | None = 
         )
     data = data or load_data(config)
     known = with_units(Known.load(run_dir, data.past), data.past)
-    found = look_again(known, data.past, looks, frames=config.residual.frames)
+    with LiveFront() as live:
+        found = look_again(known, data.past, looks, frames=config.residual.frames, on_front=live)
     page = residual_report(
         found,
         rollouts=_rollouts(found.first, found.known, data.future, config.residual.rollout_frames),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from sciml.datasets.trajectories import Trajectories
+from sciml.distill.law import Law
 from sciml.distill.pipeline import Distillation
 from sciml.nn.interaction import SYMBOLS
 from sciml.physics.rollout import rollout
@@ -97,24 +99,45 @@ def follow(found: Distillation, truth: Trajectories, most_evaluations: int = 300
     Raises:
         ValueError: a periodic box, no velocities, or a force that is not finite at the start.
     """
-    if truth.box is not None:
-        raise ValueError("rollouts are for open space; these trajectories have a periodic box")
-    if truth.velocity is None:
-        raise ValueError("a rollout starts from velocities, and these trajectories have none")
     count = truth.shape[2]
     properties = {
         name: np.array([e.value for e in per.values()])[:count] for name, per in found.hidden.items()
     }
     for name, values in truth.properties.items():
         properties.setdefault(name, np.asarray(values[0]))
-    inertia = properties["mass"] if found.choice.best.model.update == "force_over_mass" else np.ones(count)
+    inertia = properties["mass"] if found.choice.best.model.update == "force_over_mass" else None
+    return follow_law(found.law, properties, inertia, truth, most_evaluations)
+
+
+def follow_law(
+    law: Law,
+    properties: Mapping[str, np.ndarray],
+    inertia: Float[np.ndarray, "particles"] | None,
+    truth: Trajectories,
+    most_evaluations: int = 300_000,
+) -> RolloutComparison:
+    """Let one radial force between pairs run alone, energy and momentum kept in sight; see `follow`.
+
+    Args:
+        law: of the force that a sender exerts along the line of centres; its reaction acts on the sender.
+        properties: that it needs, [particles].
+        inertia: what divides forces, [particles]; None where the law gives accelerations.
+        truth: see `follow`.
+        most_evaluations: see `follow`.
+    """
+    if truth.box is not None:
+        raise ValueError("rollouts are for open space; these trajectories have a periodic box")
+    if truth.velocity is None:
+        raise ValueError("a rollout starts from velocities, and these trajectories have none")
+    count = truth.shape[2]
+    inertia = np.ones(count) if inertia is None else inertia
     first, second = np.triu_indices(count, 1)
-    force = found.law.numpy
+    force = law.numpy
     ends: dict[str, np.ndarray] = {}
     for name, values in properties.items():
         symbol = SYMBOLS.get(name, name)
         ends |= {f"{symbol}_i": values[second], f"{symbol}_j": values[first]}
-    ends = {name: values for name, values in ends.items() if name in found.law.variables}
+    ends = {name: values for name, values in ends.items() if name in law.variables}
 
     def radial(r: Float[np.ndarray, "*axes pairs"]) -> Float[np.ndarray, "*axes pairs"]:
         return np.broadcast_to(

@@ -45,15 +45,16 @@ class LiveFront:
         if self._live is not None:
             self._live.stop()
 
-    def __call__(self, front: Front) -> None:
-        """Draw a front."""
+    def __call__(self, front: Front, what: str = "") -> None:
+        """Draw a front, of what if that is said."""
         if self._live is not None:
-            self._live.update(table(front, time.monotonic() - self.begun), refresh=True)
+            self._live.update(table(front, time.monotonic() - self.begun, what), refresh=True)
 
 
-def table(front: Front, seconds: float | None = None) -> Table:
+def table(front: Front, seconds: float | None = None, what: str = "") -> Table:
     """Return a front as a table: complexity, error, formula; the best is marked."""
-    title = "Formulas so far" if seconds is None else f"Formulas after {seconds:.0f} s"
+    title = f"Formulas of {what}" if what else "Formulas"
+    title += " so far" if seconds is None else f" after {seconds:.0f} s"
     drawn = Table(title=title, title_justify="left", title_style="bold")
     for name in ("nodes", "error"):
         drawn.add_column(name, justify="right")

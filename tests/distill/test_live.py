@@ -28,6 +28,13 @@ def test_the_best_formula_by_complexity_is_drawn():
     assert "5.0e-01" in drawn
 
 
+def test_a_force_is_named():
+    where = console(True)
+    with LiveFront(where) as live:
+        live(FRONT, "the force pair")
+    assert "Formulas of the force pair" in where.file.getvalue()
+
+
 def test_nothing_is_drawn_without_a_terminal():
     where = console(False)
     with LiveFront(where) as live:

@@ -89,7 +89,7 @@ def test_rows_of_the_true_law_leave_white_noise():
     (x, _, a), t = simulate(repulsion, 4, 2)
     observed = observe(Trajectories(noisy(x, 0.02), t))
     left = [
-        observed.targets[s] - np.tensordot(observed.operators[s], a[s], (1, 0)) / observed.sigma[s][:, None]
+        observed.targets[s] - np.tensordot(observed.operators[s], a[s], (1, 0)) / observed.sigma[s][..., None]
         for s in range(2)
     ]
     assert np.mean(np.square(left)) == pytest.approx(1.0, abs=0.35)

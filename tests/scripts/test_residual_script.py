@@ -30,7 +30,7 @@ def run_dir(tmp_path_factory):
         folder / "three.npz", simulated("gravity", particles=3, simulations=1, times=300, dt=0.005, seed=3)
     )
     done = command(
-        ROOT / "scripts/discover.py", "experiment=trajectories", f"data.path={folder}/three.npz",
+        ROOT / "scripts/discover.py", "experiment=messages", f"data.path={folder}/three.npz",
         f"run_dir={folder}/run", "model.output=log",
         "residual.looks=[{receivers: [p0, p1], senders: [p2]}]",
     )  # fmt: skip

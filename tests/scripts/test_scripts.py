@@ -162,7 +162,7 @@ def test_help_is_for_newcomers():
 def test_a_missing_path_a_missing_file_and_a_wrong_suffix_say_so(tmp_path):
     from train import train
 
-    chosen = config("experiment=trajectories", run_dir=tmp_path)
+    chosen = config("experiment=messages", run_dir=tmp_path)
     with pytest.raises(RunError, match=r"data\.path=FILE"):
         train(chosen, tmp_path)
     for name, error in ((tmp_path / "no.npz", "no.npz"), (tmp_path / "a.doc", "npz")):
@@ -175,7 +175,7 @@ def test_a_missing_path_a_missing_file_and_a_wrong_suffix_say_so(tmp_path):
 def test_a_model_of_foreign_code_is_refused(gravity, tmp_path):
     from train import train
 
-    chosen = config("experiment=trajectories", f"data.path={gravity}", run_dir=tmp_path)
+    chosen = config("experiment=messages", f"data.path={gravity}", run_dir=tmp_path)
     chosen.model._target_ = "os.system"
     with pytest.raises(RunError, match="nothing else may be named"):
         train(chosen, tmp_path)
@@ -185,7 +185,7 @@ def test_a_run_directory_of_another_run_is_refused(gravity, tmp_path):
     from train import train
 
     small = [f"{k}={v}" for k, v in SMALL.items()]
-    overrides = ["experiment=trajectories", f"data.path={gravity}", "model.output=log", *small]
+    overrides = ["experiment=messages", f"data.path={gravity}", "model.output=log", *small]
     train(config(*overrides, run_dir=tmp_path), tmp_path)
     train(config(*overrides, run_dir=tmp_path), tmp_path)  # the same settings go on
     with pytest.raises(RunError, match="another seed"):
@@ -196,7 +196,7 @@ def test_a_read_only_folder_and_bad_data_end_with_one_message(gravity, tmp_path)
     (tmp_path / "file").touch()
     done = command(
         "train",
-        "experiment=trajectories",
+        "experiment=messages",
         f"data.path={gravity}",
         f"run_dir={tmp_path}/file/below",
         cwd=tmp_path,
@@ -207,9 +207,7 @@ def test_a_read_only_folder_and_bad_data_end_with_one_message(gravity, tmp_path)
     position = np.random.default_rng(0).normal(size=(50, 3, 2))
     position[7, 1, 0] = np.nan
     np.savez(tmp_path / "nan.npz", position=position, dt=0.1)
-    done = command(
-        "train", "experiment=trajectories", f"data.path={tmp_path}/nan.npz", f"run_dir={tmp_path}/r"
-    )
+    done = command("train", "experiment=messages", f"data.path={tmp_path}/nan.npz", f"run_dir={tmp_path}/r")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "time index 7" in done.stderr
@@ -232,7 +230,7 @@ def discovered(gravity, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "three"
     done = command(
         "discover",
-        "experiment=trajectories",
+        "experiment=messages",
         f"data.path={gravity}",
         f"run_dir={run_dir}",
         "model.output=log",
@@ -285,7 +283,7 @@ def test_the_model_of_a_run_loads_and_predicts(discovered, gravity):
 
 def test_interrupted_training_and_search_keep_what_they_had_and_go_on(gravity, tmp_path):
     run_dir = tmp_path / "run"
-    arguments = ["experiment=trajectories", f"data.path={gravity}", f"run_dir={run_dir}", "model.output=log"]
+    arguments = ["experiment=messages", f"data.path={gravity}", f"run_dir={run_dir}", "model.output=log"]
     script = [sys.executable, str(ROOT / "scripts/discover.py"), *arguments, "task.stages.adam.epochs=400"]
     process = subprocess.Popen(
         script,
@@ -332,7 +330,7 @@ def test_interrupted_search_keeps_its_front(discovered, monkeypatch, gravity, tm
     monkeypatch.setattr(pipeline, "search", search)
     (discovered / "front.json").unlink()
     with pytest.raises(KeyboardInterrupt):
-        script.distill_run(discovered, config("experiment=trajectories", run_dir="x").distill, 0)
+        script.distill_run(discovered, config("experiment=messages", run_dir="x").distill, 0)
     kept = json.loads((discovered / "front.json").read_text())
     assert kept["complete"] is False
     assert any("m_i*m_j" in c["expression"] for c in kept["front"])
@@ -377,23 +375,73 @@ def test_simulate_takes_species_and_node_terms_and_says_what_is_conserved(tmp_pa
 
 def test_multirun_goes_on_after_a_failure(gravity, tmp_path):
     small = [f"{k}={v}" for k, v in SMALL.items()]
-    done = command("train", "-m", "experiment=trajectories", f"data.path={tmp_path}/no.npz,{gravity}",
+    done = command("train", "-m", "experiment=messages", f"data.path={tmp_path}/no.npz,{gravity}",
                    f"run_dir={tmp_path}/sweep", "model.output=log", *small)  # fmt: skip
     assert done.returncode == 1
     assert "1 of the jobs failed" in done.stderr
     assert (tmp_path / "sweep/1/metrics.json").is_file()
 
 
-def test_noise_has_no_law_and_the_status_says_so(tmp_path):
+@pytest.fixture(scope="module")
+def laws_of_motion(gravity, tmp_path_factory):
+    """The road of users: their file, no network."""
+    run_dir = tmp_path_factory.mktemp("runs") / "motion"
+    done = command("discover", "experiment=trajectories", f"data.path={gravity}", f"run_dir={run_dir}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(run_dir)
+    return run_dir, done.stdout
+
+
+def test_a_file_of_trajectories_gives_the_law_and_masses_without_a_network(laws_of_motion):
+    run_dir, printed = laws_of_motion
+    found = json.loads((run_dir / "report.json").read_text())
+    assert found["verdict"] == "law"
+    law = Law.load(run_dir / "law.json")
+    m, n, r = np.array([0.3, 0.5]), np.array([0.7, 0.2]), np.array([0.4, 2.0])
+    ratio = law.numpy(m_i=m, m_j=n, r=r) / (m * n / r**2)
+    assert ratio[0] == pytest.approx(ratio[1])
+    assert ratio[0] < 0
+    for entry in found["hidden"]["mass"].values():
+        assert entry["value"] == pytest.approx(entry["reference"], rel=1e-8)
+    assert found["rollout"]["energy_drift"] < 1e-8
+    assert found["rollout"]["momentum_drift"] < 1e-10
+    assert found["extrapolation"]["left"] < 1e-8
+    assert found["law"]["terms"][0]["share"] == pytest.approx(1)
+    assert "The law runs alone" in (run_dir / "report.html").read_text()
+    assert "verdict: law" in printed
+    assert "at extreme distances and speeds" in printed
+
+
+def test_a_network_chosen_where_there_is_none_is_refused(gravity, tmp_path):
+    done = command("discover", "experiment=trajectories", f"data.path={gravity}", f"run_dir={tmp_path}/r",
+                   "model=free")  # fmt: skip
+    assert done.returncode == 1
+    assert "experiment=messages" in done.stderr
+
+
+def test_a_run_without_a_network_has_nothing_to_distill(laws_of_motion):
+    from distill import distill_run
+
+    with pytest.raises(RunError, match=r"no network.*law\.json"):
+        distill_run(laws_of_motion[0], config(run_dir="x").distill, 0)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "short"),
+    [
+        ("messages", ["task.stages.adam.epochs=5", "task.stages.levenberg_marquardt.epochs=3"]),
+        ("trajectories", []),
+    ],
+)
+def test_noise_has_no_law_and_the_status_says_so(experiment, short, tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "noise.npz", position=rng.normal(size=(120, 3, 2)), dt=0.1)
     done = command(
         "discover",
-        "experiment=trajectories",
+        f"experiment={experiment}",
         f"data.path={tmp_path}/noise.npz",
         f"run_dir={tmp_path}/r",
-        "task.stages.adam.epochs=5",
-        "task.stages.levenberg_marquardt.epochs=3",
+        *short,
         "distill.seconds=5",
     )
     assert done.returncode == 3, done.stderr

@@ -223,5 +223,5 @@ def _columns(
         stacked = np.stack(for_base, axis=3)  # time dim bases vectors splines
         parts.append(stacked.reshape(*stacked.shape[:2], -1))
     table = np.concatenate(parts, axis=-1)
-    rows = np.tensordot(observed.operators[s], table, axes=(1, 0)) / observed.sigma[s, i]
+    rows = np.tensordot(observed.operators[s], table, axes=(1, 0)) / observed.sigma[s][:, i, None, None]
     return np.concatenate([rows, observed.targets[s][:, i, :, None]], axis=-1)

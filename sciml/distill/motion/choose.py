@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 KIND = 3.0  # nats that one more kind of force must earn, beside its numbers
 UNEQUAL = 3.0  # nats for a force to which no reaction corresponds
-FLOOR = 1e-6  # share of the squared accelerations below which residuals are those of the splines
+FLOORS = (1e-3, 1e-6)  # share of the squared accelerations below which residuals are those of splines
 BELOW = 0.9  # of the noise, where it is known: residuals below are chance
 MOVES = 12
 PAIR_BLOCKS = tuple(name for name, vector in VECTORS.items() if vector.place == "pair")
@@ -62,8 +62,9 @@ class Chooser:
         self.numbers = tuple(n for n in fitter.properties if n not in labels)
         self.rows = min(fitter.rows, EFFECTIVE_ROWS)
         self.nothing = fitter.fit(())
-        self.floor = max(FLOOR * self.nothing.loss, BELOW if noise_known else 0.0)
-        self._known: dict[frozenset[Channel], tuple[float, Fitted]] = {}
+        self.noise_known = noise_known
+        self.floor = 0.0
+        self._known: dict[frozenset[Channel], Fitted | None] = {}
         self.warm: tuple[np.ndarray, np.ndarray] | None = None
         self.starts: list[tuple[np.ndarray, np.ndarray]] = []
         if "pair" in fitter.bank.blocks:
@@ -83,24 +84,31 @@ class Chooser:
         key = frozenset(channels)
         if key not in self._known:
             if sum(f.strength.hidden for f in channels) > 1 or 3 * self._count(channels) > self.fitter.rows:
-                self._known[key] = (np.inf, self.nothing)
+                self._known[key] = None
             else:
                 hidden = any(c.strength.hidden for c in channels)
                 starts = ([self.warm] if self.warm else self.starts) if hidden else [None]
-                found = min((self.fitter.fit(channels, s) for s in starts), key=lambda f: f.loss)
-                self._known[key] = (self.length(found), found)
-        return self._known[key]
+                self._known[key] = min((self.fitter.fit(channels, s) for s in starts), key=lambda f: f.loss)
+        found = self._known[key]
+        return (np.inf, self.nothing) if found is None else (self.length(found), found)
 
     def _count(self, channels: tuple[Channel, ...]) -> int:
         blocks = self.fitter.bank.blocks
         return sum(blocks[c.block].size // blocks[c.block].bases for c in channels)
 
-    def choose(self) -> Structures:
-        """Descend from nothing and from everything; keep the better end."""
+    def choose(self, floor: float = FLOORS[-1]) -> Structures:
+        """Descend from nothing and from everything; keep the better end.
+
+        Args:
+            floor: share of the squared accelerations below which residuals are taken for errors of splines,
+                which no further force shall mend.
+        """
+        self.floor = max(floor * self.nothing.loss, BELOW if self.noise_known else 0.0)
         everything = self._everything()
         ends = [self._descend(()), self._descend(everything.channels)]
         length, best = min(ends, key=lambda end: end[0])
-        ranked = sorted(self._known.values(), key=lambda known: known[0])
+        fits = [f for f in self._known.values() if f is not None]
+        ranked = sorted(((self.length(f), f) for f in fits), key=lambda known: known[0])
         near = tuple((f, n - length) for n, f in ranked if f is not best and n - length < NEAR)
         return Structures(best, near, everything, self.nothing)
 

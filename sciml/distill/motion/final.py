@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sciml.distill.expression import complexity
-from sciml.distill.motion.formulas import ODD, odd_exponents, same_values, simpler_forms
 from sciml.distill.motion.model import Model
 from sciml.distill.motion.paths import PathFit, fit_paths
 from sciml.distill.motion.rows import Observed
+from sciml.distill.motion.simpler import ODD, flattened, odd_exponents, same_values, simpler_forms
 from sciml.distill.motion.verdict import CLOSE
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def decide(models: Sequence[Model], observed: Observed, ranges: Ranges) -> Final
         return None
     best = min(fits, key=lambda f: f[0])
     least = _evidence(best[1])  # before it is simplified, as the others are not
-    best = _simplified(best, observed)
+    best = _simplified(best, observed, ranges)
     rivals: list[str] = []
     for _, fit in sorted(fits, key=lambda f: f[0]):
         words = _differences(fit.model, best[1].model, ranges)
@@ -103,8 +103,11 @@ def _fit(model: Model, observed: Observed) -> tuple[float, PathFit] | None:
     return (found, fit) if np.isfinite(found) else None
 
 
-def _simplified(best: tuple[float, PathFit], observed: Observed) -> tuple[float, PathFit]:
-    """Leave out forces that are within their errors of zero, then make numbers simple that are near."""
+def _simplified(best: tuple[float, PathFit], observed: Observed, ranges: Ranges) -> tuple[float, PathFit]:
+    """Leave out what hardly varies and forces that are within their errors of zero; make numbers simple."""
+    flat = tuple(flattened(p, ranges) for p in best[1].model.parts)
+    if flat != best[1].model.parts:
+        best = min(best, _fit(replace(best[1].model, parts=flat), observed) or best, key=lambda f: f[0])
     model, errors = best[1].model, dict(zip(best[1].model.names, best[1].errors, strict=False))
     needed = [p for p in model.parts if not all(abs(v) < WEAK * errors[n] for n, v in p.constants[:1])]
     if needed and len(needed) < len(model.parts):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,8 @@ from sciml.distill.expression import complexity, evaluate, parameters
 from sciml.distill.front import EFFECTIVE_ROWS, Candidate, Front
 from sciml.distill.motion.bank import held_out_rows
 from sciml.distill.motion.model import Fit, Model, Part, fit_rows, part
-from sciml.distill.motion.rows import Observed
+from sciml.distill.motion.rows import Observed, energy
+from sciml.distill.motion.simpler import ODD, flattened, odd_exponents, released, simpler_forms
 from sciml.distill.motion.structure import Fitted, Fitter
 from sciml.distill.motion.tables import Table, tables
 from sciml.distill.search import search
@@ -29,10 +30,10 @@ ROUNDS = 6  # of simplification of a formula
 SPLINES_ARE = 3.0  # times their residual that a formula may be away from splines
 LABELS = "abdfghknpqsuz"  # of constants
 SPLINE_ERROR = 3e-5  # relative, at best
-NOISELESS = 1e8  # mean square of what is to be explained over the noise's: there is none to speak of
 BIASED = 1.15  # of the splines' mean squared residual
-ODD = 2.0  # nodes that an exponent costs which is no simple fraction
 FLOOR = 1e-13  # share of the squared accelerations below which fits are equal
+LEFT = 1.1  # times the noise that formulas may leave
+STEEPEST = 20  # exponent
 NEGLIGIBLE = 1e-9  # share of the squared accelerations for which no force is worth its name
 
 
@@ -77,11 +78,9 @@ class Formulas:
         self.spline_loss = 0.0
         self.probes: list[list[Part]] = []
         self.probed = 0
-        self.coarse = observed.kind == "position" and energy_of(observed) < NOISELESS
+        self.coarse = observed.kind == "position" and observed.noise_known
         self.rows = min(fitter.rows, EFFECTIVE_ROWS)
-        self.energy = float(
-            np.mean(np.concatenate([t[v].ravel() for t, v in zip(observed.targets, observed.valid)]) ** 2)
-        )
+        self.energy = energy(observed)
 
     @property
     def floor(self) -> float:
@@ -100,9 +99,16 @@ class Formulas:
         numbers = len(fit.model.start) * np.log(max(self.rows, 2.0)) / 2
         return float(self.rows / 2 * np.log(max(fit.loss, floor)) + np.log(10.0) * nodes + numbers)
 
+    def explained(self, chosen: Chosen, everything: Fitted) -> bool:
+        """Whether formulas leave nothing but noise, or as little as all forces at once do."""
+        if self.observed.noise_known:
+            return chosen.fit.loss < LEFT * max(everything.loss, 1.0)
+        return chosen.fit.loss < NEGLIGIBLE * self.energy
+
     def choose(self, found: Fitted) -> Chosen:
         """Search and fit the forces of a structure."""
         bank = self.fitter.bank
+        self.probes = []
         every = tables(found, bank)
         self.spline_loss = found.loss
         between = [k for k, t in enumerate(every) if t.channel.strength.receiver.startswith("[")
@@ -121,6 +127,8 @@ class Formulas:
             front = self._search(table, bank.blocks[table.channel.block].splines.argument)
             fronts[f"{len(candidates)}:{table.channel.block}"] = front
             formulas = self._likeliest(front, table)
+            if not self.coarse:  # rows tell exponents better than splines
+                formulas = list(dict.fromkeys([*formulas, *map(released, formulas)]))
             options = [self._alike(e, own, table, label) for e in formulas]
             candidates.append(options)
             if self.coarse and table.channel.block == "pair":
@@ -246,7 +254,9 @@ class Formulas:
         return Chosen(best[1], tried, fronts, best[0], tuple(others))
 
     def _snapped(self, best: tuple[float, Fit]) -> tuple[float, Fit]:
-        """Make exponents and numbers simple where that is shorter."""
+        """Make exponents and numbers simple, and factors that hardly vary constant, where that is shorter."""
+        ranges = self.fitter.bank.ranges
+        best = self._shorter(best, tuple(flattened(p, ranges) for p in best[1].model.parts))
         for k in range(len(best[1].model.parts)):
             for _ in range(ROUNDS):
                 before = best
@@ -286,12 +296,6 @@ class Formulas:
                      self.observed.data.box)  # fmt: skip
 
 
-def energy_of(observed: Observed) -> float:
-    """Return the mean square of what is to be explained, over the noise's."""
-    rows = [t[v].ravel() for t, v in zip(observed.targets, observed.valid, strict=True)]
-    return float(np.mean(np.concatenate(rows) ** 2))
-
-
 def probes(front: Front, table: Table) -> Front:
     """Return general two-constant forms, to see whether noisy data tell them from what was found.
 
@@ -314,73 +318,15 @@ def likeliest(front: Front, most: int = FORMULAS) -> list[sympy.Expr]:
     formulas: dict[sympy.Expr, None] = {}
     for candidate in [*short[: most // 2], *ordered]:
         formulas |= dict.fromkeys([candidate.expression, round_exponents(candidate.expression)])
-    return list(formulas)
+    return [f for f in formulas if not _absurd(f)]
 
 
-def simpler_forms(own: Part, errors: Mapping[str, float] | None = None) -> list[Part]:
-    """Return a part with exponents and other numbers made simple, or left out.
-
-    Args:
-        own: the part.
-        errors: standard errors of its constants: numbers further from a simple one than these allow stay.
-    """
-    label = own.constants[0][0].rstrip("0123456789") if own.constants else "y"
-    found: dict[sympy.Expr, None] = {}
-    expression = own.expression
-
-    def add(formula: sympy.Expr) -> None:
-        good = formula.free_symbols <= expression.free_symbols and formula.is_finite is not False
-        if (
-            good
-            and formula != expression
-            and formula != 0
-            and not formula.has(sympy.zoo, sympy.nan, sympy.oo)
-        ):
-            found[formula] = None
-
-    add(round_exponents(expression))
-    exponents = {s for e in own.template.atoms(sympy.Pow) for s in e.exp.free_symbols}
-    for name, value in own.constants:
-        near = 0.1 if errors is None else max(4 * errors.get(name, 0.0), 1e-3 * abs(value))
-        numbers = {sympy.Symbol(n): sympy.Float(v) for n, v in own.constants if n != name}
-        simple = [0, round(value)] + [sympy.Rational(round(q * value), q) for q in (2, 3)]
-        if sympy.Symbol(name) not in exponents:
-            simple = simple[:1]  # only exponents are simple numbers by nature; others may be zero
-        for number in dict.fromkeys(simple):
-            if abs(float(number) - value) < near or (number == 0 and errors is None):
-                add(own.template.xreplace(numbers).subs(sympy.Symbol(name), number))
-    return [part(f, own.vector, own.argument, own.strength, label) for f in found]
+def _absurd(formula: sympy.Expr) -> bool:
+    """Whether a formula has an exponent that no force has."""
+    exponents = (e.exp for e in formula.atoms(sympy.Pow))
+    return any(e.is_number and abs(float(e)) > STEEPEST for e in exponents if e.is_real)
 
 
 def _regrouped(parts: tuple[Part, ...], groups: list[list[Part]]) -> list[list[Part]]:
     left = list(parts)
     return [[left.pop(0) for _ in own] for own in groups]
-
-
-def odd_exponents(p: Part) -> int:
-    """Number of exponents that are constants."""
-    names = {sympy.Symbol(n) for n, _ in p.constants}
-    argument = sympy.Symbol(p.argument or "_")
-    return sum(bool(e.exp.free_symbols & names) and e.base == argument for e in p.template.atoms(sympy.Pow))
-
-
-def same_values(
-    a: sympy.Expr, b: sympy.Expr, ranges: Mapping[str, tuple[float, float]], near: float = 0.02
-) -> bool:
-    """Whether two formulas in the same invariant give nearly the same numbers where the data are.
-
-    Args:
-        a, b: formulas in one invariant at most.
-        ranges: least and largest value of each invariant, see `Bank.ranges`.
-        near: difference allowed, relative to the largest number.
-    """
-    symbols = a.free_symbols | b.free_symbols
-    if not symbols:
-        return abs(float(a) - float(b)) < near * abs(float(b))
-    if a.free_symbols != b.free_symbols or len(symbols) != 1:
-        return False
-    (symbol,) = symbols
-    grid = {str(symbol): np.geomspace(*ranges[str(symbol)], 15)}
-    values = [np.asarray(evaluate(e, grid), dtype=float) for e in (a, b)]
-    scale = np.abs(values[1]).max()
-    return bool(np.allclose(values[0], values[1], atol=near * scale, rtol=near))

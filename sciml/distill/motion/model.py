@@ -227,12 +227,19 @@ class Fit:
 
 
 def residuals(model: Model, observed: Observed, held: Sequence[np.ndarray], part: bool) -> Array:
-    """Return residuals of all valid rows; of the held-out ones if ``part``."""
+    """Return residuals of all valid rows; of the held-out ones if ``part``.
+
+    Args:
+        model: what predicts them.
+        observed: the rows.
+        held: for each simulation which are held out, [rows] or [rows, particles].
+        part: whether those or the others are wanted.
+    """
     found = []
     for s, operator in enumerate(observed.operators):
         a = model.acceleration(observed.position[s], observed.velocity[s], simulation=s)
-        rows = np.tensordot(operator, a, axes=(1, 0)) / observed.sigma[s][:, None] - observed.targets[s]
-        keep = observed.valid[s] & (held[s] == part)[:, None]
+        rows = np.tensordot(operator, a, axes=(1, 0)) / observed.sigma[s][..., None] - observed.targets[s]
+        keep = observed.valid[s] & (held[s].reshape(len(held[s]), -1) == part)
         found.append(rows[keep].ravel())
     return np.concatenate(found)
 

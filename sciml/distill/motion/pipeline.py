@@ -15,15 +15,17 @@ from sciml.distill.expression import complexity
 from sciml.distill.front import Front
 from sciml.distill.law import Law
 from sciml.distill.motion.bank import RESOLVED, Bank, fill
-from sciml.distill.motion.choose import Chooser, Structures
+from sciml.distill.motion.choose import FLOORS, Chooser, Structures
 from sciml.distill.motion.final import WITHIN, Final, decide
-from sciml.distill.motion.formulas import NOISELESS, Chosen, Formulas, same_values
+from sciml.distill.motion.formulas import Chosen, Formulas
 from sciml.distill.motion.model import Fit, fit_rows, residuals
 from sciml.distill.motion.naming import estimates, law_of, normalized, read
 from sciml.distill.motion.natural import Natural
 from sciml.distill.motion.rows import Observed, observe
+from sciml.distill.motion.simpler import same_values
 from sciml.distill.motion.structure import Fitted, Fitter
-from sciml.distill.motion.verdict import CLOSE, VISIBLE, Evidence, judge
+from sciml.distill.motion.verdict import BEYOND, CLOSE, VISIBLE, Evidence, judge
+from sciml.distill.motion.worth import Outside, Share, outside, shares
 from sciml.distill.refit import Estimate
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class Discovery:
         hidden: property to estimate per particle.
         free: what remains free of the hidden properties, in a sentence.
         evidence: residuals.
+        outside: residuals where distances and speeds are not those that constants were fitted to.
         fit: the fitted model.
         structures: what forces were compared.
         chosen: formulas that were compared.
@@ -53,6 +56,7 @@ class Discovery:
     hidden: dict[str, dict[str, Estimate]]
     free: str
     evidence: Evidence
+    outside: Outside | None
     fit: Fit
     structures: Structures
     chosen: Chosen
@@ -61,6 +65,18 @@ class Discovery:
     natural: Natural
     particles: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> list[Share]:
+        """Part of each term of the law in the held-out accelerations."""
+        parts = sorted(self.fit.model.parts, key=lambda p: not p.of_pairs)  # as in the law
+        return shares(replace(self.fit, model=replace(self.fit.model, parts=tuple(parts))), self.observed)
+
+    @property
+    def properties(self) -> dict[str, np.ndarray]:
+        """What the law needs to know of the particles of the first simulation, given and hidden."""
+        given = {name: values[0] for name, values in self.observed.data.properties.items()}
+        return given | {n: np.array([e.value for e in per.values()]) for n, per in self.hidden.items()}
 
 
 def discover(
@@ -88,10 +104,8 @@ def discover(
         fitter, labels, kind = _fitter(observed)
         mass = "mass" if "mass" in fitter.properties else ""
         chooser = Chooser(fitter, observed.noise_known, labels, mass)
-        structures = chooser.choose()
-    with _timed("formulas", spent):
-        formulas = Formulas(observed, fitter, seconds=seconds, seed=seed, backend=backend, on_front=on_front)
-        chosen = formulas.choose(structures.best)
+    formulas = Formulas(observed, fitter, seconds=seconds, seed=seed, backend=backend, on_front=on_front)
+    structures, chosen = _forces(chooser, formulas, spent)
     with _timed("refit", spent):
         fit = fit_rows(normalized(chosen.fit.model), observed, formulas.held, most=30)
         final = _by_paths(fit, chosen, observed, structures, fitter.bank)
@@ -99,6 +113,8 @@ def discover(
             model = final.fit.model
             fit = replace(fit_rows(model, observed, formulas.held, most=0), errors=final.fit.errors)
     evidence = _evidence(fit, structures, observed, formulas.held, final)
+    with _timed("outside", spent):
+        beyond = outside(fit, observed)
     rivals = _rivals(fit, chosen, structures, fitter.bank) if final is None else list(final.rivals)
     nodes = max((complexity(p.template) for p in fit.model.parts), default=0)
     verdict, reason = judge(evidence, len(fit.model.parts), rivals, nodes)
@@ -116,6 +132,7 @@ def discover(
         estimates(reading, names),
         reading.words,
         evidence,
+        beyond,
         fit,
         structures,
         chosen,
@@ -125,6 +142,28 @@ def discover(
         names,
         spent,
     )
+
+
+def _forces(chooser: Chooser, formulas: Formulas, spent: dict[str, float]) -> tuple[Structures, Chosen]:
+    """Return the fewest forces whose formulas explain everything, or those of the shortest description.
+
+    Splines follow a steep force to a thousandth or so, and further forces would mend their errors. Formulas
+    have no such errors: only if they leave something, smaller forces are looked for.
+    """
+    best: tuple[Structures, Chosen] | None = None
+    for floor in FLOORS:
+        with _timed("structure", spent):
+            structures = chooser.choose(floor)
+        if best is not None and set(structures.best.channels) == set(best[0].best.channels):
+            continue
+        with _timed("formulas", spent):
+            chosen = formulas.choose(structures.best)
+        if best is None or chosen.length < best[1].length:
+            best = structures, chosen
+        if formulas.explained(chosen, structures.everything):
+            break
+    assert best is not None
+    return best
 
 
 def _fitter(observed: Observed) -> tuple[Fitter, tuple[str, ...], str]:
@@ -164,8 +203,13 @@ def _pooled(numbers: dict[str, np.ndarray], particles: int) -> np.ndarray:
 def _by_paths(
     fit: Fit, chosen: Chosen, observed: Observed, structures: Structures, bank: Bank
 ) -> Final | None:
-    """Return the decision by whole paths, where positions are noisy."""
-    noisy = observed.kind == "position" and structures.nothing.loss < NOISELESS
+    """Return the decision by whole paths, where positions are noisy.
+
+    Velocities or accelerations that were measured too decide by themselves, unless they leave more than
+    noise: the noise of positions inside the forces may do that.
+    """
+    decided = observed.kind != "position" and max(fit.loss, fit.held_out) < BEYOND
+    noisy = observed.noise_known and observed.noisy_paths and not decided
     if not noisy or not fit.model.parts or structures.nothing.loss < VISIBLE:
         return None
     others = [m for worse, m in chosen.others if worse < chosen.length + WITHIN]
@@ -177,9 +221,8 @@ def _evidence(
 ) -> Evidence:
     outside = residuals(replace(fit.model, parts=()), observed, held, True)
     energy = float(np.mean(outside**2)) if len(outside) else structures.nothing.loss
-    known = observed.noise_known and structures.nothing.loss < NOISELESS
     paths = None if final is None else max(final.fit.chi2, np.nan_to_num(final.fit.held_out, nan=0.0))
-    return Evidence(structures.nothing.loss, fit.loss, fit.held_out, known, energy, paths)
+    return Evidence(structures.nothing.loss, fit.loss, fit.held_out, observed.noise_known, energy, paths)
 
 
 def _rivals(fit: Fit, chosen: Chosen, structures: Structures, bank: Bank) -> list[str]:
@@ -216,4 +259,4 @@ def _named(found: Fitted) -> str:
 def _timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    seconds[name] = time.perf_counter() - start
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start

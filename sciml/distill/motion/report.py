@@ -10,25 +10,33 @@ from typing import Any
 import numpy as np
 
 from sciml import plotting
+from sciml.distill.evaluate import RolloutComparison
 from sciml.distill.motion.pipeline import Discovery
 from sciml.distill.motion.structure import Channel
 from sciml.distill.motion.verdict import VISIBLE
-from sciml.distill.report.contract import DETERMINED, FORMAT, law_entry
-from sciml.distill.report.page import VERDICTS, environment, mathml
+from sciml.distill.motion.worth import rolled_out
+from sciml.distill.report.contract import DETERMINED, FORMAT, law_entry, rollout_entry
+from sciml.distill.report.page import VERDICTS, environment, mathml, rollout_pictures, span
 from sciml.distill.terms import Term
 from sciml.physics.vectors import VECTORS
 
 
 def motion_report(
-    found: Discovery, *, seed: int | None = None, title: str = "", seconds: Mapping[str, float] | None = None
+    found: Discovery,
+    *,
+    rollout: RolloutComparison | None = None,
+    seed: int | None = None,
+    title: str = "",
+    seconds: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Return the report as plain data.
 
     Keys: ``format``, ``title``, ``verdict``, ``reason``, ``law`` (with ``terms``: expression, vector, kinds,
-    words), ``hidden`` (by property and particle: value, standard_error, reference, relative_error,
-    determined), ``evidence``, ``tried`` (formulas by force, with description lengths in nats), ``forces``
-    (structures that come near, by how many nats they are longer), ``front``, ``data``, ``seconds``, ``seed``,
-    ``peak_memory_bytes``, ``versions``, ``caveats``.
+    words, share of the variance, size), ``hidden`` (by property and particle: value, standard_error,
+    reference, relative_error, determined), ``evidence``, ``extrapolation`` (see `Outside`), ``tried``
+    (formulas by force, with description lengths in nats), ``forces`` (structures that come near, by how many
+    nats they are longer), ``front``, ``rollout`` (through the time that was held out), ``data``, ``seconds``,
+    ``seed``, ``peak_memory_bytes``, ``versions``, ``caveats``.
     """
     from sciml.training.run import peak_memory_bytes, plain, versions
 
@@ -40,8 +48,9 @@ def motion_report(
         "reason": law.reason,
         "law": _law(found),
         "hidden": _hidden(found),
-        "reference_particle": None,
+        "reference_particle": _held(found),
         "evidence": asdict(found.evidence) | {"explained": found.evidence.explained},
+        "extrapolation": None if found.outside is None else asdict(found.outside),
         "tried": {
             _force(found, key): [
                 {"expression": str(e), "length": length, "loss": loss}
@@ -58,7 +67,7 @@ def motion_report(
              "loss": c.loss}
             for key, front in found.chosen.fronts.items() for c in front
         ],
-        "rollout": None,
+        "rollout": None if rollout is None else rollout_entry(rollout),
         "data": {
             "source": data.source, "particles": list(found.particles), "shape": list(data.shape),
             "fitted_by": found.observed.kind,
@@ -80,15 +89,19 @@ def write_motion_report(
     """Write report.json, report.html and law.json into a run directory; return the report."""
     from sciml.training.run import write_json, write_text
 
-    content = motion_report(found, seed=seed, title=title)
-    page = motion_page(found, content, config)
+    empty = not found.fit.model.parts
+    rollout = None if empty else rolled_out(found.law, found.properties, found.observed, found.natural)
+    content = motion_report(found, rollout=rollout, seed=seed, title=title)
+    page = motion_page(found, content, config, rollout)
     write_json(run_dir / "report.json", content)
     write_text(run_dir / "report.html", page)
     found.law.save(run_dir / "law.json")
     return content
 
 
-def motion_page(found: Discovery, content: Mapping[str, Any], config: str = "") -> str:
+def motion_page(
+    found: Discovery, content: Mapping[str, Any], config: str = "", rollout: RolloutComparison | None = None
+) -> str:
     """Return the page: self-contained, everything from outside escaped."""
     law = found.law
     return (
@@ -100,7 +113,8 @@ def motion_page(found: Discovery, content: Mapping[str, Any], config: str = "") 
             badge=VERDICTS[law.verdict],
             equation=mathml(law.expression, law.target),
             summed=any(t.place == "pair" for t in law.terms),
-            pictures=_pictures(found),
+            span=span(content["rollout"]),
+            pictures=_pictures(found) | ({} if rollout is None else rollout_pictures(rollout)),
         )
     )
 
@@ -128,17 +142,24 @@ def caveats(found: Discovery) -> list[str]:
 
 def _law(found: Discovery) -> dict[str, Any]:
     law = found.law
-    terms = law.terms or (Term(law.expression),)
+    terms = (law.terms or (Term(law.expression),)) if found.fit.model.parts else ()
     return law_entry(law) | {
         "inertia": law.inertia,
         "kind": law.kind,
         "terms": [
             {"expression": str(t.expression), "vector": t.vector, "place": t.place, "kinds": t.kinds,
-             "words": VECTORS[t.vector].words}
-            for t in terms
+             "words": VECTORS[t.vector].words, "share": share.variance, "size": share.size}
+            for t, share in zip(terms, found.shares, strict=True)
         ],
         "held_out_error": found.evidence.unexplained,
     }  # fmt: skip
+
+
+def _held(found: Discovery) -> str | None:
+    """Return the particle whose hidden properties are the unit of the others'."""
+    for per in found.hidden.values():
+        return max(per, key=lambda particle: abs(per[particle].value))
+    return None
 
 
 def _hidden(found: Discovery) -> dict[str, dict[str, Any]]:

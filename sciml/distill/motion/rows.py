@@ -11,7 +11,7 @@ for fields). The noise of the left side is known, overlapping test functions and
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -31,6 +31,9 @@ MOMENTS = 6  # polynomials that sums over test functions integrate exactly
 FRAMES = 3000  # most frames of measured accelerations, over all simulations
 SUPPORT = 0.05  # share of its largest weight from which a time counts for a row
 RESOLVED = 3.0  # times between knots from which noise can be told from motion
+NOISELESS = 1e8  # mean square of what is to be explained over the noise's: there is none to speak of
+ROUNDING = 1e-5  # noise of positions over their spread below which there is none to speak of
+QUIET = 1e-3  # noise over typical accelerations below which errors are rather those of splines
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +42,8 @@ class Observed:
 
     A model's accelerations ``a`` of simulation s [time, particles, dim] predict
     ``operators[s] @ a / sigma[s]``, to be compared with ``targets[s]``; the noise has unit variance where
-    ``noise_known``, and is equal otherwise.
+    ``noise_known``. Where there is no noise, large rows count by their relative errors: otherwise one close
+    encounter would hide all the rest behind the error of its splines.
 
     Attributes:
         data: the trajectories.
@@ -47,8 +51,8 @@ class Observed:
         operators: matrix for each simulation.
         targets: for each simulation.
         valid: rows during which the sampling follows the motion; the others are left out.
-        sigma: noise of a target in its own unit.
-        noise_known: whether sigma was measured.
+        sigma: noise of each row of a target in its own unit, or what stands for it.
+        noise_known: whether sigma is noise that was measured.
         path_noise: standard deviation of the noise in positions.
         spacing: times between two knots of the paths, the finest over all bodies.
         kind: "acceleration", "velocity" or "position", what the targets are made of.
@@ -60,11 +64,17 @@ class Observed:
     operators: tuple[Float[np.ndarray, "rows time"], ...]
     targets: tuple[Float[np.ndarray, "rows particles dim"], ...]
     valid: tuple[Bool[np.ndarray, "rows particles"], ...]
-    sigma: Float[np.ndarray, "simulations particles"]
+    sigma: tuple[Float[np.ndarray, "rows particles"], ...]
     noise_known: bool
     path_noise: Float[np.ndarray, "simulations particles"]
     spacing: float
     kind: str
+
+    @property
+    def noisy_paths(self) -> bool:
+        """Whether noise of positions is told from motion, and is more than rounding."""
+        spread = float(np.std(self.position - self.position.mean((0, 1))))
+        return self.spacing >= RESOLVED and float(np.median(self.path_noise)) > ROUNDING * spread
 
 
 def observe(data: Trajectories) -> Observed:
@@ -99,15 +109,19 @@ def _measured(
     sigma = np.stack([level.sigma for level in levels])
     size = np.sqrt((data.acceleration**2).mean((1, 3)))
     resolved = bool(np.median([level.spacing for level in levels]) >= RESOLVED)
+    typical = np.median(np.linalg.norm(data.acceleration, axis=-1))
+    quiet = bool(np.median(sigma) < QUIET * typical)
     if data.acceleration_error is not None:
-        sigma, resolved = np.asarray(data.acceleration_error), True
+        sigma, resolved = np.broadcast_to(data.acceleration_error, sigma.shape), True
     floor = 1e-9 * float(np.sqrt((size**2).mean())) or 1e-300
     sigma = np.maximum(sigma, floor) if resolved else np.full_like(sigma, max(float(np.median(size)), floor))
     targets = tuple(data.acceleration[s, kept] / sigma[s][:, None] for s in range(simulations))
     valid = (np.ones((len(kept), particles), dtype=bool),) * simulations
-    return Observed(
-        data, x, v, (operator,) * simulations, targets, valid, sigma, resolved, noise, spacing, "acceleration"
+    every = tuple(np.broadcast_to(one, valid[0].shape) for one in sigma)
+    found = Observed(
+        data, x, v, (operator,) * simulations, targets, valid, every, resolved, noise, spacing, "acceleration"
     )
+    return _relative(found) if (quiet and not resolved) or _noiseless(found) else found
 
 
 def _weak(
@@ -138,13 +152,35 @@ def _weak(
         operators.append(solve_triangular(factor, forms[0], lower=True))
         white = solve_triangular(factor, source, lower=True)
         targets.append(np.einsum("rt,tnd->rnd", white, series) / level[:, None])
-        sigma.append(level)
+        sigma.append(np.broadcast_to(level, targets[-1].shape[:2]))
         heavy = np.abs(operators[-1]) > SUPPORT * np.abs(operators[-1]).max(1, keepdims=True)
         valid.append(heavy.astype(float) @ path.unresolved < 0.5)
-    return Observed(
-        data, smoothed, rates, tuple(operators), tuple(targets), tuple(valid), np.stack(sigma), True, noise,
+    found = Observed(
+        data, smoothed, rates, tuple(operators), tuple(targets), tuple(valid), tuple(sigma), True, noise,
         spacing, kind,
     )  # fmt: skip
+    return _relative(found) if _noiseless(found) else found
+
+
+def energy(observed: Observed) -> float:
+    """Return the mean square of what is to be explained, over the noise's."""
+    rows = [t[v].ravel() for t, v in zip(observed.targets, observed.valid, strict=True)]
+    return float(np.mean(np.concatenate(rows) ** 2))
+
+
+def _noiseless(observed: Observed) -> bool:
+    return observed.noise_known and energy(observed) > NOISELESS
+
+
+def _relative(observed: Observed) -> Observed:
+    """Weigh rows beyond the typical one by their size, and take the noise for unknown."""
+    sizes = [np.linalg.norm(t, axis=-1) * s for t, s in zip(observed.targets, observed.sigma, strict=True)]
+    typical = max(float(np.median(np.concatenate([s.ravel() for s in sizes]))), 1e-300)
+    weights = tuple(np.hypot(size, typical) for size in sizes)
+    targets = tuple(
+        t * (s / w)[..., None] for t, s, w in zip(observed.targets, observed.sigma, weights, strict=True)
+    )
+    return replace(observed, targets=targets, sigma=weights, noise_known=False)
 
 
 def weak_forms(

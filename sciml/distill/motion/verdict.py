@@ -11,6 +11,7 @@ VISIBLE = 1.15  # mean square over that of noise above which there is something 
 EXPLAINED = 0.05  # rms of what is left beyond noise, relative to the accelerations, that a law may leave
 EXACT = 0.01  # the same from which on a law is said to lack something
 BEYOND = 1.5  # mean squared residual over the noise up to which chance and smoothing explain it
+FOLLOWED = 1.1  # mean squared residual of paths over the noise of a law that follows them
 MISSED = 1.6  # mean squared residual of paths over the noise that a law cannot have
 LONG = 14  # nodes of a formula beyond which others of its length would fit as well
 LIKE_ARITHMETIC = 1e-6  # relative rms of what is left that no wrong formula reaches
@@ -69,7 +70,7 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0)
         )
     if not parts:
         return "none", "No force that was tried explains the accelerations better than none."
-    stated = f"it explains {100 * min(evidence.explained, 1):.4g} % of the variance of held-out accelerations"
+    stated = f"it explains {_percent(evidence.explained)} of the variance of held-out accelerations"
     if evidence.noise_known:
         stated += f", and leaves {evidence.held_out:.3g} of the noise's mean square"
     if evidence.paths is not None:
@@ -77,10 +78,15 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0)
     short = evidence.left(evidence.loss, evidence.energy)
     beyond = not evidence.noise_known or evidence.held_out > BEYOND
     if (evidence.unexplained > EXPLAINED and beyond) or (short > EXPLAINED and evidence.loss > BEYOND):
+        left = _left(max(short, evidence.unexplained))
+        if evidence.paths is not None and evidence.paths < FOLLOWED:
+            return "ambiguous", (
+                f"Its paths follow the positions to within their noise, but it leaves {left}; {stated}. The "
+                "noise is too large, or the record too short, to tell which law it is."
+            )
         return "none", (
-            "No law of this kind explains the motion: the best leaves "
-            f"{max(short, evidence.unexplained):.1%} of the accelerations (rms, beyond noise); {stated}. A "
-            "force that changes with time, a particle that is not in the file, memory or chance would do so."
+            f"No law of this kind explains the motion: the best leaves {left}; {stated}. A force that "
+            "changes with time, a particle that is not in the file, memory or chance would do so."
         )
     if evidence.paths is not None and evidence.paths > MISSED:
         return "none", (
@@ -94,5 +100,21 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0)
             f"A formula of {nodes} nodes is one of many that describe these data; take it for a description "
             f"within their range, not for the law: {stated}."
         )
-    lacks = " A smaller effect is missing." if evidence.unexplained > EXACT and evidence.held_out > 3 else ""
+    followed = (
+        evidence.paths is not None and evidence.paths < FOLLOWED
+    )  # then constants are off, no force missing
+    missing = evidence.unexplained > EXACT and evidence.held_out > 3 and not followed
+    lacks = " A smaller effect is missing." if missing else ""
     return "law", f"One law explains the motion, and no simpler or other one does: {stated}.{lacks}"
+
+
+def _percent(share: float) -> str:
+    """Write a share of variance; what is worse than nothing explains nothing."""
+    return f"{100 * min(share, 1.0):.4g} %" if share > 0 else "nothing"
+
+
+def _left(share: float) -> str:
+    """Write what is left of the accelerations."""
+    if share >= 1:
+        return "more than there was to explain in rows that it was not fitted to"
+    return f"{share:.1%} of the accelerations (rms, beyond noise)"

@@ -113,7 +113,7 @@ def report(
         "front": _front(distillation),
         "hidden": _hidden(distillation, reference),
         "reference_particle": distillation.reference if distillation.hidden else None,
-        "rollout": None if rollout is None else _rollout(rollout),
+        "rollout": None if rollout is None else rollout_entry(rollout),
         "network": {"held_out_error": _by_particle(distillation, distillation.network_error)},
         "data": _data(distillation, data),
         "seconds": {**(seconds or {}), **distillation.seconds},
@@ -222,7 +222,8 @@ def _reference(data: DynamicsData | None) -> Reference:
     }
 
 
-def _rollout(comparison: RolloutComparison) -> dict[str, Any]:
+def rollout_entry(comparison: RolloutComparison) -> dict[str, Any]:
+    """Return what every report says of a rollout: units, span, errors by particle, drifts."""
     comparison = comparison.in_km
     time, time_unit = comparison.elapsed
     error = comparison.error

@@ -52,7 +52,7 @@ def render(report: Report) -> str:
             pictures=pictures(report),
             median=_median,
             digits=significant,
-            span=_span(report.json["rollout"]),
+            span=span(report.json["rollout"]),
         )
     )
 
@@ -98,7 +98,8 @@ def _median(values: Mapping[str, float | None]) -> float | None:
     return float(np.median(finite)) if finite else None
 
 
-def _span(rollout: Mapping[str, Any] | None) -> str:
+def span(rollout: Mapping[str, Any] | None) -> str:
+    """Write how long a rollout of a report is; "" for none."""
     if rollout is None:
         return ""
     unit = rollout["time_unit"]
@@ -159,11 +160,12 @@ def pictures(report: Report) -> dict[str, Any]:
         except (OSError, ValueError) as error:  # a law is worth its page without the curve
             log.warning("The report has no training curve: %s", error)
     if report.rollout is not None:
-        shown |= _rollout_pictures(report.rollout)
+        shown |= rollout_pictures(report.rollout)
     return shown
 
 
-def _rollout_pictures(comparison: RolloutComparison) -> dict[str, Any]:
+def rollout_pictures(comparison: RolloutComparison) -> dict[str, Any]:
+    """Return the pictures of a rollout by name: errors in time, and paths."""
     shown = {
         "rollout": _svg(
             plotting.rollout_error(comparison), "Position error of each particle against time, logarithmic."

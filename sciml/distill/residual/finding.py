@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from math import isclose
 
 import numpy as np
+import sympy
 from jaxtyping import Float
 
+from sciml.distill import front as formulas
+from sciml.distill.front import Front
 from sciml.distill.refit import Estimate
 from sciml.distill.residual.library import Dimension, Monomial
 from sciml.distill.residual.ratios import simple_ratio
@@ -92,13 +95,19 @@ class Finding:
     rivals: tuple[Candidate, ...] = ()
 
 
-def find(equations: Rows, look: Look, among: Sequence[Candidate] | None = None) -> Finding:
+def find(
+    equations: Rows,
+    look: Look,
+    among: Sequence[Candidate] | None = None,
+    on_front: Callable[[Front], None] | None = None,
+) -> Finding:
     """Search what is left over for terms that share one constant, and judge the best.
 
     Args:
         equations: of the look (`sciml.distill.residual.rows.equations_of`).
         look: where.
         among: candidates of an earlier search, to choose from instead of searching again.
+        on_front: told of the best formulas so far, coefficients left out, after each class of terms.
     """
     rest = Projected.of(np.zeros((len(equations.target), 0)), equations.target, equations.base).target
     refitted = equations.rms(rest)
@@ -112,7 +121,7 @@ def find(equations: Rows, look: Look, among: Sequence[Candidate] | None = None) 
         )
         return replace(nothing, reason=reason)
     if among is None:
-        among = _likeliest(_candidates(equations))
+        among = _likeliest(_candidates(equations, on_front))
     short = _judged(equations, among)
     start = _error(rest[equations.late])
     front = _front(short)
@@ -127,7 +136,7 @@ def find(equations: Rows, look: Look, among: Sequence[Candidate] | None = None) 
     return _settled(equations, nothing, best, short, front, start)
 
 
-def _candidates(equations: Rows) -> list[Candidate]:
+def _candidates(equations: Rows, on_front: Callable[[Front], None] | None = None) -> list[Candidate]:
     """The best subsets of every class, those of one function once."""
     found: list[Candidate] = []
     for dimension, terms in equations.library().items():
@@ -142,7 +151,21 @@ def _candidates(equations: Rows) -> list[Candidate]:
             if proportional(chosen) is not None:
                 left = float(np.sqrt(squares / len(equations.target)))
                 found.append(Candidate(chosen, dimension, complexity(chosen), left))
+        if on_front is not None and found:
+            on_front(_shown(found, equations))
     return _distinct(found, lambda c: c.left)
+
+
+def _shown(found: Sequence[Candidate], equations: Rows) -> Front:
+    """Return candidates as formulas, with the share of the rest that they leave."""
+    whole = float(np.mean(equations.target**2)) or 1.0
+    sums = (
+        formulas.Candidate(
+            sympy.Add(*(t.scalar * sympy.Symbol(t.vector) for t in c.terms)), c.complexity, c.left**2 / whole
+        )
+        for c in found
+    )
+    return Front.of(sums, rows=len(equations.target))
 
 
 def proportional(terms: Sequence[Monomial]) -> int | None:

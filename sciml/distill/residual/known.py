@@ -86,7 +86,8 @@ class Known:
             raise ValueError(f"{run_dir} has no law to subtract: {report.get('reason', '')}")
         law = Law.load(run_dir / "law.json")
         update = load_config(run_dir).get("model", {}).get("update", "force_over_mass")
-        if not law.inertia and not law.terms and update == "force_over_mass":
+        forces = update == "force_over_mass" and law.target != "a"  # of a network
+        if forces and not law.inertia and not law.terms:
             law = replace(law, inertia="mass")
         hidden = report.get("hidden", {})
         errors = {name: e for name, c in law.constants.items() if (e := c.standard_error) is not None}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from sciml.datasets.trajectories import Trajectories
+from sciml.distill.front import Front
 from sciml.distill.refit import Estimate
 from sciml.distill.residual.compose import extended
 from sciml.distill.residual.finding import Finding, find
@@ -67,7 +69,12 @@ class LookedAgain:
 
 
 def look_again(
-    known: Known, data: Trajectories, looks: Sequence[Look], *, frames: int = FRAMES
+    known: Known,
+    data: Trajectories,
+    looks: Sequence[Look],
+    *,
+    frames: int = FRAMES,
+    on_front: Callable[..., None] | None = None,
 ) -> LookedAgain:
     """Search what a law leaves over, look by look; what is found in one is part of the law in the next.
 
@@ -76,6 +83,7 @@ def look_again(
         data: trajectories that it was fitted to, with velocities.
         looks: where to look.
         frames: at most so many are used, spread evenly.
+        on_front: told of the best formulas so far, and in which look.
 
     Raises:
         ValueError: names that the data do not have, missing velocities, a periodic box.
@@ -85,7 +93,8 @@ def look_again(
     now, findings, seconds = first, [], {}
     for look in looks:
         start = time.perf_counter()
-        found = search_rest(data, now, look, frames=frames)
+        tell = None if on_front is None else partial(on_front, what=f"what is left over for {look}")
+        found = search_rest(data, now, look, frames=frames, on_front=tell)
         log.info("%s: %s", look, found.reason)
         findings.append(found)
         if found.verdict == "law":
@@ -96,7 +105,14 @@ def look_again(
     )
 
 
-def search_rest(data: Trajectories, known: Known, look: Look, *, frames: int = FRAMES) -> Finding:
+def search_rest(
+    data: Trajectories,
+    known: Known,
+    look: Look,
+    *,
+    frames: int = FRAMES,
+    on_front: Callable[[Front], None] | None = None,
+) -> Finding:
     """Search what a law leaves over in one look.
 
     Terms are made of the known law's pull, and change with its constants: the choice is repeated with these
@@ -105,7 +121,7 @@ def search_rest(data: Trajectories, known: Known, look: Look, *, frames: int = F
     Raises:
         ValueError: names that the data do not have, missing velocities, a periodic box.
     """
-    found = find(equations_of(data, known, look, frames), look)
+    found = find(equations_of(data, known, look, frames), look, on_front=on_front)
     first, moved = found, dict(found.parameters)
     for _ in range(STEPS):
         if not found.terms:
@@ -158,7 +174,9 @@ def refitted(known: Known, data: Trajectories, frames: int = FRAMES) -> Known:
     return known
 
 
-def run_alone(known: Known, truth: Trajectories, rtol: float = 1e-12) -> RolloutComparison:
+def run_alone(
+    known: Known, truth: Trajectories, most_evaluations: int = 2_000_000, rtol: float = 1e-12
+) -> RolloutComparison:
     """Let a law run alone from the first frame of ``truth``, and put it beside what happened.
 
     Raises:
@@ -170,8 +188,9 @@ def run_alone(known: Known, truth: Trajectories, rtol: float = 1e-12) -> Rollout
         lack = "have a periodic box" if truth.box is not None else "have no velocities to start from"
         raise ValueError(f"{truth.source}: no rollout, since these trajectories {lack}")
     path = simulate(
-        known.law, truth.position[0, 0], truth.velocity[0, 0], truth.time[0], known.properties, rtol=rtol
-    )
+        known.law, truth.position[0, 0], truth.velocity[0, 0], truth.time[0], known.properties, rtol=rtol,
+        most_evaluations=most_evaluations,
+    )  # fmt: skip
     inertia = known.properties.get(known.law.inertia)
     return RolloutComparison(
         time=path.time,

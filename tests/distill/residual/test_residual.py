@@ -111,7 +111,10 @@ def test_a_force_of_two_terms_is_found_with_the_law_off():
 def test_the_extended_law_predicts_keeps_momentum_and_goes_to_a_file(tmp_path):
     k = 3e-4
     data = motion(of_star(lambda d, u, g: -k * g / (d @ d) * unit(d)))
-    again = look_again(KNOWN, data, [STAR])
+    shown = []
+    again = look_again(KNOWN, data, [STAR], on_front=lambda front, what: shown.append((what, front)))
+    assert {what for what, _ in shown} == {"what is left over for a, b relative to star"}
+    assert min(c.loss for c in shown[-1][1]) < 1e-4 < 0.1 < max(c.loss for c in shown[-1][1])
     law = again.known.law
     assert again.findings[0].verdict == "law", again.findings[0].reason
     np.testing.assert_allclose(again.after.rms, again.after.noise, rtol=0.1)
