@@ -92,7 +92,7 @@ def distill(
     with _timed("record", seconds_of):
         messages = estimate_errors(reduce(record(model, train)), model, held_out, train)
         searched = informative(messages, relative_error)
-        network_error = _relative_errors(model, held_out)
+        network_error = relative_errors(model, held_out)
     log.info("%d of %d messages are known to better than %g", len(searched), len(messages), relative_error)
     if front is None:
         with _timed("search", seconds_of):
@@ -148,7 +148,7 @@ def _law(
     units: dict[str, str],
     model: InteractionNetwork,
 ) -> Law:
-    variables = {name: _unit_of(name, units) for name in table.names}
+    variables = {name: unit_of(name, units) for name in table.names}
     length, duration = units.get("position", ""), units.get("time", "")
     target_unit = f"{length}/{duration}**2" if length and duration else ""
     mass_unit = units.get("mass", "")
@@ -188,7 +188,7 @@ def _exponents(choice: Choice) -> dict[str, Exponent]:
     }
 
 
-def _unit_of(variable: str, units: Mapping[str, str]) -> str:
+def unit_of(variable: str, units: Mapping[str, str]) -> str:
     if variable == "r":
         return units.get("position", "")
     symbol = variable[:-2] if variable.endswith(("_i", "_j")) else variable
@@ -196,7 +196,7 @@ def _unit_of(variable: str, units: Mapping[str, str]) -> str:
     return units.get(names.get(symbol, symbol), "")
 
 
-def _relative_errors(model: InteractionNetwork, graph: Graph) -> np.ndarray:
+def relative_errors(model: InteractionNetwork, graph: Graph) -> np.ndarray:
 
     label = particle_labels(graph)
     count = int(label.max()) + 1

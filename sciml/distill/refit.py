@@ -97,18 +97,9 @@ def refit(
         template, powers, exponents = release_exponents(template)
         constants |= powers
     fitted = model.with_formula(keyword_function(template), constants).to(torch.float64)
-    for parameter in fitted.hidden.parameters():
-        parameter.requires_grad_(release_hidden)
-    reference = _heaviest(fitted) if reference is None else reference
-    problem = _Problem(fitted, graphs, reference)
-    problem.solve()
-    covariance = problem.covariance()
-
-    estimates, start = {}, 0
-    for name, parameter in trainable(fitted).items():
-        errors = covariance.diagonal()[start : start + parameter.numel()].clamp(min=0).sqrt()
-        estimates[name] = list(zip(parameter.detach().flatten().tolist(), errors.tolist(), strict=True))
-        start += parameter.numel()
+    reference = heaviest(fitted) if reference is None else reference
+    solved = solve(fitted, graphs, held_out, reference, release_hidden)
+    estimates = solved.estimates
     names = {f"force.scalar.constants.{name}": name for name in constants}
     found = {names[key]: Estimate(*value[0]) for key, value in estimates.items() if key in names}
     return Refit(
@@ -119,10 +110,49 @@ def refit(
             name: _hidden(fitted, name, estimates.get(f"hidden.raw.{name}")) for name in fitted.hidden.names
         },
         reference=reference,
-        relative_error=problem.relative_error(graphs),
-        held_out_error=problem.relative_error(held_out),
+        relative_error=solved.relative_error,
+        held_out_error=solved.held_out_error,
         model=fitted,
     )
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a fit of all that moves in a model found.
+
+    Attributes:
+        estimates: parameter name to values and standard errors.
+        relative_error, held_out_error: see `Refit`.
+    """
+
+    estimates: dict[str, list[tuple[float, float]]]
+    relative_error: Float[np.ndarray, "particles"]
+    held_out_error: Float[np.ndarray, "particles"]
+
+
+def solve(
+    fitted: InteractionNetwork, graphs: Graph, held_out: Graph, reference: int, release_hidden: bool = True
+) -> Solved:
+    """Fit the parameters of a model of formulas to the accelerations in ``graphs``, in place.
+
+    Args:
+        fitted: formulas in place of networks, see `InteractionNetwork.with_formula` and `with_terms`.
+        graphs, held_out: frames to fit, and to judge by.
+        reference: particle that keeps its hidden properties.
+        release_hidden: let hidden properties move.
+    """
+    for parameter in fitted.hidden.parameters():
+        parameter.requires_grad_(release_hidden)
+    problem = _Problem(fitted, graphs, reference)
+    estimates: dict[str, list[tuple[float, float]]] = {}
+    if trainable(fitted):
+        problem.solve()
+        covariance, start = problem.covariance(), 0
+        for name, parameter in trainable(fitted).items():
+            errors = covariance.diagonal()[start : start + parameter.numel()].clamp(min=0).sqrt()
+            estimates[name] = list(zip(parameter.detach().flatten().tolist(), errors.tolist(), strict=True))
+            start += parameter.numel()
+    return Solved(estimates, problem.relative_error(graphs), problem.relative_error(held_out))
 
 
 def release_exponents(template: sympy.Expr) -> tuple[sympy.Expr, dict[str, float], dict[str, list[str]]]:
@@ -176,7 +206,7 @@ class _Problem:
 
     def _active(self, reference: int) -> Tensor:
         """Which parameters move: all but the hidden properties of the reference particle."""
-        parts = []
+        parts = [torch.zeros(0, dtype=torch.bool)]
         for name, parameter in trainable(self.model).items():
             moves = torch.ones(parameter.numel(), dtype=torch.bool)
             if name.startswith("hidden."):
@@ -245,7 +275,7 @@ class _Problem:
         return (error / mean_square(target, label, self.count).clamp(min=1e-300)).sqrt().cpu().numpy()
 
 
-def _heaviest(model: InteractionNetwork) -> int:
+def heaviest(model: InteractionNetwork) -> int:
     names = model.hidden.names
     return int(model.hidden.values(names[0]).argmax()) if names else 0
 

@@ -128,3 +128,4 @@ class Attention(MessagePassing):
 
 FEW, FLAT = particles(4, 3), particles(4, 3, dim=2)
 MOVING = FEW.with_nodes({"velocity": Spec(irreps="1o")}, velocity=FEW.nodes["pos"].roll(1, 0))
+FLOWING = FLAT.with_nodes({"velocity": Spec(irreps="1o")}, velocity=FLAT.nodes["pos"].roll(1, 0))
