@@ -20,7 +20,7 @@ from sciml.distill.pipeline import relative_errors, unit_of
 from sciml.distill.record import MessageTable
 from sciml.distill.reduce import LUCK, NothingLearnedError, informative, residuals_here, usual_residuals
 from sciml.distill.refit import Estimate, heaviest, solve
-from sciml.distill.search import search
+from sciml.distill.search import search, unhurried
 from sciml.distill.select import TRIAL_FRAMES, free_coefficients, judge, likeliest, simplest_unbeaten
 from sciml.distill.terms import Term, total
 from sciml.distill.torch_code import keyword_function
@@ -123,7 +123,7 @@ def record_terms(model: InteractionNetwork, graphs: Graph, held_out: Graph) -> d
         ends = {"sender": label, "receiver": label, "frame": graphs.node_graph.cpu().numpy()}
         for name, table in _tables(own.terms(seen), error, ends).items():
             scalar = own.scalars[name]
-            tables[name] = table(node_variables(seen, scalar.properties, scalar.invariants))
+            tables[name] = table(node_variables(seen.nodes, scalar.properties, scalar.invariants))
     return tables
 
 
@@ -181,7 +181,7 @@ def distill_terms(
     Args:
         model: trained, ``message="vectors"`` or with ``own_force`` along named vectors.
         train, held_out, fit, units, relative_error, noise: see `distill`.
-        seconds: of all searches together.
+        seconds: of all searches together, the processor's.
         seed, options: see `sciml.distill.search`.
 
     Raises:
@@ -200,10 +200,12 @@ def distill_terms(
         own_noise = float(1.0 / np.mean(problem.weights * problem.y**2))
         fronts[name] = search(
             problem.X, problem.y, names=problem.names, weights=problem.weights, seconds=seconds / len(tables),
-            seed=seed, noise=own_noise, **options,
+            seed=seed, noise=own_noise, **unhurried(options.get("backend", "structured"), options),
         )  # fmt: skip
     if not fronts:
-        raise NothingLearnedError("No force along any vector is known well enough. Train longer, or give more data.")
+        raise NothingLearnedError(
+            "No force along any vector is known well enough. Train longer, or give more data."
+        )
     chooser = _Chooser(model, _candidates(fronts, model), train if fit is None else fit, held_out)
     best, tried = chooser.choose()
     verdict, reason = judge(best, tried, float(np.median(network_error)), noise)  # type: ignore[arg-type]
@@ -228,7 +230,11 @@ class _Chooser:
     """Combinations of one formula for each vector, fitted together and remembered."""
 
     def __init__(
-        self, model: InteractionNetwork, candidates: dict[str, list[sympy.Expr]], graphs: Graph, held_out: Graph
+        self,
+        model: InteractionNetwork,
+        candidates: dict[str, list[sympy.Expr]],
+        graphs: Graph,
+        held_out: Graph,
     ) -> None:
         self.model, self.candidates, self.graphs, self.held_out = model, candidates, graphs, held_out
         self.some = graphs[:: max(1, len(graphs) // TRIAL_FRAMES)]
@@ -277,14 +283,7 @@ def fit_terms(
         formulas: vector to formula with its numbers in; those that are zero are left out.
         graphs, held_out: frames to fit, and to judge by.
     """
-    number, templates, values = itertools.count(), {}, {}
-    for vector, formula in formulas.items():
-        if formula == 0:
-            continue
-        template, found = parameters(formula)
-        names = {symbol: sympy.Symbol(f"c{next(number)}") for symbol in found}
-        templates[vector] = template.xreplace(names)
-        values[vector] = {names[s].name: float(v) for s, v in found.items()}
+    templates, values = distinct({vector: formula for vector, formula in formulas.items() if formula != 0})
     terms = {name: (keyword_function(t), values[name]) for name, t in templates.items()}
     fitted = model.with_terms(terms).to(torch.float64)
     solved = solve(fitted, graphs, held_out, heaviest(fitted))
@@ -294,6 +293,19 @@ def fit_terms(
         if ".constants." in name
     }
     return TermFit(templates, constants, solved.relative_error, solved.held_out_error, fitted)
+
+
+def distinct(
+    formulas: Mapping[str, sympy.Expr],
+) -> tuple[dict[str, sympy.Expr], dict[str, dict[str, float]]]:
+    """Return formulas with their numbers as symbols c0, c1, ..., no two alike, and the values of these."""
+    number, templates, values = itertools.count(), {}, {}
+    for key, formula in formulas.items():
+        template, found = parameters(formula)
+        names = {symbol: sympy.Symbol(f"c{next(number)}") for symbol in found}
+        templates[key] = template.xreplace(names)
+        values[key] = {names[s].name: float(v) for s, v in found.items()}
+    return templates, values
 
 
 def _law(

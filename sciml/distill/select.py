@@ -122,10 +122,18 @@ def _exchangeable(expression: sympy.Expr) -> bool:
 def free_coefficients(expression: sympy.Expr) -> sympy.Expr:
     """Make the coefficient of every term a number that can be fitted.
 
-    A search may have taken −1.002 for −1, since messages are no better known; the data know better.
+    A search may have taken −1.002 for −1, since messages are no better known; the data know better. A number
+    before a sum goes into the sum: two that can undo each other have no best values.
     """
-    terms = (term.as_coeff_Mul() for term in sympy.Add.make_args(expression))
-    return sympy.Add(*(sympy.Mul(sympy.Float(number), rest, evaluate=rest == 1) for number, rest in terms))
+    return sympy.Add(*map(_free_term, sympy.Add.make_args(expression)))
+
+
+def _free_term(term: sympy.Expr) -> sympy.Expr:
+    number, rest = term.as_coeff_Mul()
+    sums = [factor for factor in sympy.Mul.make_args(rest) if factor.is_Add]
+    if not sums:
+        return sympy.Mul(sympy.Float(number), rest, evaluate=rest == 1)
+    return free_coefficients(sympy.Add(*(number * part for part in sums[0].args))) * (rest / sums[0])
 
 
 def round_exponents(expression: sympy.Expr) -> sympy.Expr:
@@ -148,6 +156,7 @@ def _nearest(value: float, default: float | None = None) -> Any:
 
 
 def simplest_unbeaten(tried: Sequence[Refit]) -> Refit:
+    """Return the shortest formula whose held-out error no longer one lowers `BETTER` times."""
     ordered = sorted(tried, key=lambda r: complexity(r.expression))
     best = ordered[0]
     for other in ordered[1:]:
@@ -197,6 +206,7 @@ def _error(fit: Refit) -> float:
 
 
 def judge(best: Refit, tried: Sequence[Refit], network_error: float, noise: float) -> tuple[str, str]:
+    """Return the verdict on a formula, "law", "ambiguous" or "none", and why, in words."""
     error = _error(best)
     stated = f"held-out error {error:.1e} of the acceleration (network {network_error:.1e})"
     if noise:

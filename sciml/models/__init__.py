@@ -10,6 +10,7 @@ from sciml.models.gin import GIN
 from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.models.memory_network import MemoryNetwork
 from sciml.models.molecule_encoder import MoleculeEncoder
 from sciml.models.painn import PaiNN
 from sciml.models.potential import Potential, Prediction
@@ -30,6 +31,7 @@ __all__ = [
     "GraphTransformer",
     "ImageNetwork",
     "InteractionNetwork",
+    "MemoryNetwork",
     "MoleculeEncoder",
     "PaiNN",
     "PairGraphs",

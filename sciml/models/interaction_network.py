@@ -142,8 +142,8 @@ class InteractionNetwork(nn.Module):
         logarithms = [name for name in logarithmic if name in properties]
         self.hidden = HiddenProperties(particles, hidden, trainable=train_hidden)
         options = ForceOptions(
-            dim, properties, tuple(logarithms), third_law, output, hidden_sizes, activation, vectors, invariants,
-            message_size, regularizer, strength,
+            dim, properties, tuple(logarithms), third_law, output, hidden_sizes, activation, vectors,
+            invariants, message_size, regularizer, strength,
         )  # fmt: skip
         self.force: RadialForce | VectorForce | FreeForce = force_layer(message, options)
         if update == "force_over_mass" and "mass" not in properties:

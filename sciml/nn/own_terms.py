@@ -47,22 +47,28 @@ class OwnScalar(nn.Module):
         self.register_buffer("spread", torch.ones(max(columns, 1)))
         self.register_buffer("size", torch.ones(()))
 
-    def columns(self, graph: Graph) -> Float[Tensor, "nodes columns"]:
+    def columns(self, nodes: Mapping[str, Tensor]) -> Float[Tensor, "nodes columns"]:
         """Return the inputs, one column of zeros if there are none."""
-        values = list(node_variables(graph, self.properties, self.invariants).values())
-        return torch.stack(values or [torch.zeros_like(graph.nodes["pos"][:, 0])], dim=-1)
+        values = list(node_variables(nodes, self.properties, self.invariants).values())
+        return torch.stack(values or [torch.zeros_like(nodes["pos"][:, 0])], dim=-1)
+
+    def of_nodes(self, nodes: Mapping[str, Tensor]) -> Float[Tensor, "nodes"]:
+        """Return g for fields of nodes by name."""
+        return self.size * self.network((self.columns(nodes) - self.center) / self.spread)[:, 0]
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes"]:
         """Return g on every particle."""
-        return self.size * self.network((self.columns(graph) - self.center) / self.spread)[:, 0]
+        return self.of_nodes(graph.nodes)
 
     @torch.no_grad()
     def fit(self, graph: Graph, size: Float[Tensor, ""]) -> None:
         """Take the statistics of the inputs from data, and the size of the output."""
-        columns = self.columns(graph)
+        columns = self.columns(graph.nodes)
         spread = columns.std(0, correction=0)
         self.center.copy_(columns.mean(0))
-        self.spread.copy_(torch.where(spread > 1e-9 * (1 + self.center.abs()), spread, torch.ones_like(spread)))
+        self.spread.copy_(
+            torch.where(spread > 1e-9 * (1 + self.center.abs()), spread, torch.ones_like(spread))
+        )
         self.size.copy_(size)
 
 
@@ -83,18 +89,22 @@ class FormulaOwnScalar(nn.Module):
             {k: nn.Parameter(torch.tensor(v, dtype=torch.float64)) for k, v in constants.items()}
         )
 
+    def of_nodes(self, nodes: Mapping[str, Tensor]) -> Float[Tensor, "nodes"]:
+        """Return g for fields of nodes by name."""
+        variables = node_variables(nodes, self.properties, self.invariants)
+        return self.function(**variables, **dict(self.constants)).expand(len(nodes["pos"]))
+
     def forward(self, graph: Graph) -> Float[Tensor, "nodes"]:
         """Return g on every particle."""
-        variables = node_variables(graph, self.properties, self.invariants)
-        return self.function(**variables, **dict(self.constants)).expand(graph.num_nodes)
+        return self.of_nodes(graph.nodes)
 
 
 class OwnTerms(nn.Module):
     """A force on a particle by itself along known vectors: F_i = Σ_k g_k(v or x, p_i) · b_k.
 
     The vectors are those of `sciml.physics.vectors.VECTORS` that nodes have: ``v_vec`` (drag), ``v_turned``
-    and ``v_cross_z`` (a magnetic field), ``e_y`` (gravity), ``x_vec`` (a trap) and others. A scalar depends on
-    the speed where its vector is made of the velocity, on the distance from the origin where it is made of
+    and ``v_cross_z`` (a magnetic field), ``e_y`` (gravity), ``x_vec`` (a trap) and others. A scalar depends
+    on the speed where its vector is made of the velocity, on the distance from the origin where it is made of
     the place, and on the properties.
 
     Args:
@@ -120,7 +130,7 @@ class OwnTerms(nn.Module):
 
     def terms(self, graph: Graph) -> dict[str, tuple[Float[Tensor, "nodes"], Float[Tensor, "nodes dim"]]]:
         """Return scalar and vector of every term."""
-        x, v = graph.nodes["pos"], _velocity(graph, [dimension(name) for name in self.scalars])
+        x, v = graph.nodes["pos"], _velocity(graph.nodes, [dimension(name) for name in self.scalars])
         return {name: (scalar(graph), VECTORS[name].of(x, v)) for name, scalar in self.scalars.items()}
 
     def forward(self, graph: Graph) -> Float[Tensor, "nodes dim"]:
@@ -144,18 +154,18 @@ def own_invariants(vector: str) -> tuple[str, ...]:
 
 
 def node_variables(
-    graph: Graph, properties: Sequence[str], invariants: Sequence[str]
+    nodes: Mapping[str, Tensor], properties: Sequence[str], invariants: Sequence[str]
 ) -> dict[str, Float[Tensor, "nodes"]]:
     """Return what a node's own forces depend on, named as in laws: v_i, x_i, m_i, q_i, ..."""
-    x = graph.nodes["pos"]
-    v = _velocity(graph, ["speed"] if "v" in invariants else [])
+    x = nodes["pos"]
+    v = _velocity(nodes, ["speed"] if "v" in invariants else [])
     found = {f"{name}_i": NODE_INVARIANTS[name](x, v) for name in invariants}
-    return found | {f"{SYMBOLS.get(name, name)}_i": graph.nodes[name] for name in properties}
+    return found | {f"{SYMBOLS.get(name, name)}_i": nodes[name] for name in properties}
 
 
-def _velocity(graph: Graph, kinds: Sequence[str]) -> Float[Tensor, "nodes dim"]:
+def _velocity(nodes: Mapping[str, Tensor], kinds: Sequence[str]) -> Float[Tensor, "nodes dim"]:
     if "speed" not in kinds:
-        return torch.zeros_like(graph.nodes["pos"])
-    if "velocity" not in graph.nodes:
+        return torch.zeros_like(nodes["pos"])
+    if "velocity" not in nodes:
         raise ValueError("A force of each particle's own velocity needs the node field 'velocity'.")
-    return graph.nodes["velocity"]
+    return nodes["velocity"]

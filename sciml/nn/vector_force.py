@@ -50,8 +50,8 @@ class VectorForce(MessagePassing):
         for name, scalar in scalars.items():
             if getattr(scalar, "symmetric", False) and not changes_sign(name, dim):
                 raise ValueError(
-                    f"the vector {name} does not change sign when the two ends change places, as the third law "
-                    "needs: set third_law=false, or leave the vector out."
+                    f"the vector {name} does not change sign when the two ends change places, as the third "
+                    "law needs: set third_law=false, or leave the vector out."
                 )
         self.dim = dim
         self.scalars = nn.ModuleDict(dict(scalars))

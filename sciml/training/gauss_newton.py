@@ -1,9 +1,9 @@
 """Normal equations of a model's weighted residuals, for Levenberg–Marquardt.
 
 Any model goes through forward-mode differentiation, one column per parameter. A network of scalars
-along known vectors with fixed masses is linear in these, so its Jacobian is the per-edge gradient of each scalar
-followed by the same sum over edges as in the forward pass: tens of times cheaper, and held to the general
-path by a test.
+along known vectors with fixed masses is linear in these, so its Jacobian is the per-edge gradient of each
+scalar followed by the same sum over edges as in the forward pass: tens of times cheaper, and held to the
+general path by a test.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.func import functional_call, grad, jvp, vmap
 
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.models.memory_network import MemoryNetwork
 from sciml.nn.interaction import SYMBOLS, FormulaScalar, PairScalar, RadialForce, directions, pair_variables
 from sciml.nn.message_passing import Edges, segment_reduce
 from sciml.nn.vector_force import VectorForce, pair_vectors
@@ -29,10 +30,13 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def jacobian_by_columns(
-    model: nn.Module, graph: Graph, field: str, chunk: int = 32
+    model: nn.Module, graph: Graph, field: str, chunk: int = 32, part: str = ""
 ) -> Float[Tensor, "nodes dim P"]:
-    """Jacobian of a node field with respect to the trainable parameters, for any model."""
-    params = trainable(model)
+    """Jacobian of a node field with respect to the trainable parameters, for any model.
+
+    ``part``: only of those whose names begin so.
+    """
+    params = {name: p for name, p in trainable(model).items() if name.startswith(part)}
     shapes = {name: p.shape for name, p in params.items()}
     values = {name: p.detach() for name, p in params.items()}
     size = sum(p.numel() for p in values.values())
@@ -78,7 +82,11 @@ class PairJacobian:
         if not isinstance(model, InteractionNetwork) or model.update not in ("force_over_mass", "force"):
             return False
         force = model.force
-        scalars = list(force.scalars.values()) if isinstance(force, VectorForce) else [getattr(force, "scalar", None)]
+        scalars = (
+            list(force.scalars.values())
+            if isinstance(force, VectorForce)
+            else [getattr(force, "scalar", None)]
+        )
         fixed = not any(p.requires_grad for p in model.hidden.parameters())
         return fixed and all(isinstance(scalar, PairScalar) for scalar in scalars)
 
@@ -147,6 +155,25 @@ class _OwnForce(nn.Module):
 
     def forward(self, graph: Graph) -> Graph:
         return graph.with_nodes({}, force=self.layer(graph))
+
+
+class MemoryJacobian:
+    """The same Jacobian for a `MemoryNetwork`: that of its pair forces, and by columns that of its rate."""
+
+    def __init__(self, model: MemoryNetwork, graph: Graph) -> None:
+        self.model, self.graph = model, graph
+
+    @staticmethod
+    def serves(model: nn.Module) -> bool:
+        """Whether a model has the form that this path needs."""
+        return isinstance(model, MemoryNetwork) and PairJacobian.serves(model.interaction)
+
+    def __call__(self) -> Float[Tensor, "nodes dim P"]:
+        """Jacobian of the accelerations."""
+        with torch.no_grad():
+            seen = self.model.remember(self.graph)
+        rate = jacobian_by_columns(self.model, self.graph, "acceleration", part="rate.")
+        return torch.cat([PairJacobian(self.model.interaction, seen)(), rate], dim=-1)
 
 
 class FormulaJacobian:
@@ -244,7 +271,7 @@ def _prefixed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def field_jacobian(model: nn.Module, graph: Graph, field: str) -> Callable[[], Float[Tensor, "nodes dim P"]]:
     """Return the cheapest way to the Jacobian of a node field at the model's current parameters."""
     if field == "acceleration":
-        for path in (PairJacobian, FormulaJacobian):
+        for path in (PairJacobian, MemoryJacobian, FormulaJacobian):
             if path.serves(model):
                 return path(model, graph)  # type: ignore[arg-type]
     return lambda: jacobian_by_columns(model, graph, field)

@@ -2,8 +2,9 @@
 
 from contract import Case
 
-from cases.examples import FEW, FLAT, FLOWING, MOVING, Attention, WeightedConvolution
+from cases.examples import FEW, FLAT, FLOWING, MOVING, REMEMBERED, Attention, WeightedConvolution
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.models.memory_network import MemoryNetwork
 from sciml.nn.free_force import FreeForce
 from sciml.nn.interaction import FormulaScalar, PairScalar, RadialForce
 from sciml.nn.potential_scalar import PotentialScalar
@@ -35,7 +36,9 @@ CASES = [
         FLAT,
     ),
     Case("vector force", along(3, "r_hat", "w_vec"), MOVING),
-    Case("vector force, plane of motion", along(3, "r_hat", "w_across", "r_cross_w", third_law=False), MOVING),
+    Case(
+        "vector force, plane of motion", along(3, "r_hat", "w_across", "r_cross_w", third_law=False), MOVING
+    ),
     Case("vector force, 2D, turned", along(2, "r_hat", "r_turned"), FLOWING),
     Case("vector force, along an axis", along(3, "r_hat", "z_hat", third_law=False), MOVING),
     Case("free force", lambda: FreeForce(3, ["mass"]), FEW),
@@ -53,7 +56,9 @@ CASES = [
         lambda: InteractionNetwork(given=["mass"], message="free", message_size=5, own_force=True),
         MOVING,
     ),
-    Case("interaction network, potential", lambda: InteractionNetwork(given=["mass"], message="potential"), FEW),
+    Case(
+        "interaction network, potential", lambda: InteractionNetwork(given=["mass"], message="potential"), FEW
+    ),
     Case(
         "interaction network, vectors and a magnetic field in 2D",
         lambda: InteractionNetwork(
@@ -65,6 +70,13 @@ CASES = [
         "interaction network, fields",
         lambda: InteractionNetwork(given=["mass"], own_force=["v_vec", "v_cross_z", "e_z", "x_vec"]),
         MOVING,
+    ),
+    Case(
+        "memory network",
+        lambda: MemoryNetwork(
+            2, times=3, given=["mass", "charge"], start="charge", reads=["mass", "v"], output="linear"
+        ),
+        REMEMBERED,
     ),
     Case("interaction network, learned update", lambda: InteractionNetwork(update="learned"), FEW),
     Case(
