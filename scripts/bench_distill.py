@@ -126,7 +126,7 @@ def judge_law(system: str, expression: sympy.Expr, table: MessageTable) -> tuple
     wide = {name: values.copy() for name, values in table.variables.items()}
     wide["r"] *= np.random.default_rng(0).uniform(0.5, 2.0, len(table))
     y = evaluate(system, wide)
-    scale = np.abs(y) + 0.1 * np.median(np.abs(y))
+    scale = np.abs(y) + 0.1 * np.median(np.abs(y[y != 0]))  # most forces may be none
     as_found = _quantile(evaluate(system, wide, expression), y, scale)
     symbols, X = [sympy.Symbol(n) for n in wide], np.stack(list(wide.values()), axis=1)
     floats = expression.xreplace({n: sympy.Float(float(n)) for n in expression.atoms(sympy.NumberSymbol)})

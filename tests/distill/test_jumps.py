@@ -67,3 +67,25 @@ def test_the_two_sides_of_a_place_are_two_networks(data):
     changed = (model(graph).nodes["force"] - before).abs().sum(-1) > 0
     assert (changed == touched).all()
     assert isinstance(split, PairScalar)
+
+
+def test_what_is_below_the_noise_is_not_described():
+    """The short proposal that leaves no more than the noise goes before long ones that leave less."""
+    from sciml.distill.front import Problem
+    from sciml.distill.structured.budget import Budget
+    from sciml.distill.structured.polish import Polished
+    from sciml.distill.structured.shortlist import ShortList
+    from sciml.distill.structured.table import prepare
+
+    r = np.random.default_rng(0).uniform(0.5, 2, 500)
+    short, long = parse("1.0 - r", ["r"]), parse("1.0 - r + 0.01*sin(9.0*r)", ["r"])
+    made = [
+        Polished(short, 1e-4, -4500.0),
+        Polished(long, 1e-5, -5000.0),
+        Polished(sympy.Float(2), 0.5, -100.0),
+    ]
+    for noise, best in ((0.0, long), (1e-6, long), (2e-4, short)):
+        problem = Problem(r[:, None], 1 - r, ("r",), noise=noise)
+        shortlist = ShortList(problem, prepare(problem, np.random.default_rng(0))[0], Budget(10.0, None))
+        shortlist.found = {p.expression: p for p in made}
+        assert shortlist.best().expression == best
