@@ -102,7 +102,9 @@ def record_terms(model: InteractionNetwork, graphs: Graph, held_out: Graph) -> d
         TypeError: a model without such forces.
     """
     seen = model.hidden(graphs) if model.hidden.names else graphs
-    force, own, tables = model.force, model.own_force, {}
+    force: Any = model.force
+    own: Any = model.own_force
+    tables: dict[str, MessageTable] = {}
     error = _node_errors(model, graphs, held_out)
     if not isinstance(force, VectorForce) and not isinstance(own, OwnTerms):
         raise TypeError("no forces along named vectors: take message='vectors', or name those of own_force.")
@@ -110,19 +112,18 @@ def record_terms(model: InteractionNetwork, graphs: Graph, held_out: Graph) -> d
     receiver, sender = graphs.receiver.cpu().numpy(), graphs.sender.cpu().numpy()
     if not isinstance(force, VectorForce):
         pairs = {"r_hat": (force.scalar(edges), directions(edges))} if hasattr(force, "scalar") else {}
-        scalars = {"r_hat": force.scalar} if pairs else {}
+        scalars: dict[str, Any] = {"r_hat": force.scalar} if pairs else {}
     else:
         pairs, scalars = force.terms(edges), dict(force.scalars.items())
     both = np.minimum(error[receiver], error[sender]) if _symmetric(scalars) else error[receiver]
     ends = {"sender": label[sender], "receiver": label[receiver], "frame": graphs.edge_graph.cpu().numpy()}
     for name, table in _tables(pairs, both, ends).items():
-        scalar = scalars[name]
-        variables = pair_variables(edges, scalar.properties, scalar.invariants)
-        tables[name] = table(variables)
+        seen_by = scalars[name]
+        tables[name] = table(pair_variables(edges, seen_by.properties, seen_by.invariants))
     if isinstance(own, OwnTerms):
         ends = {"sender": label, "receiver": label, "frame": graphs.node_graph.cpu().numpy()}
         for name, table in _tables(own.terms(seen), error, ends).items():
-            scalar = own.scalars[name]
+            scalar: Any = own.scalars[name]
             tables[name] = table(node_variables(seen.nodes, scalar.properties, scalar.invariants))
     return tables
 

@@ -92,11 +92,11 @@ def distill_memory(
     rates = [*likeliest(fronts["rate"], MOST, False), free_coefficients(constant)]
     some = train[:: max(1, len(train) // SOME)]
     tried = [fit_memory(model, forces[0], rate, some, held_out) for rate in dict.fromkeys(rates)]
-    now = simplest_unbeaten(tried)  # type: ignore[arg-type]
+    now: Any = simplest_unbeaten(tried)  # type: ignore[arg-type]
     rate = dict(zip(map(id, tried), dict.fromkeys(rates)))[id(now)]
     others = [force for force in dict.fromkeys(forces) if force != forces[0]]
     tried += [fit_memory(model, force, rate, some, held_out) for force in others]
-    best = simplest_unbeaten(tried)  # type: ignore[arg-type]
+    best: Any = simplest_unbeaten(tried)  # type: ignore[arg-type]
     error = relative_errors(model, held_out)  # type: ignore[arg-type]
     verdict = judge(best, tried, float(np.median(error)), noise)  # type: ignore[arg-type]
     return Remembered(

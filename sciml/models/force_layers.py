@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from sciml.nn.free_force import FreeForce, OwnForce
 from sciml.nn.interaction import PairScalar, RadialForce
 from sciml.nn.own_terms import OwnTerms
@@ -98,9 +96,9 @@ def own_layer(
     return OwnTerms.learned(dim, vectors, properties) if vectors else None
 
 
-def groups_of(force: nn.Module, own: nn.Module | None) -> tuple[str, ...]:
-    """Return the groups that pair forces and forces of each particle's own have in common."""
-    both = [set(layer.symmetry.groups) for layer in (force, own) if layer is not None]
+def groups_of(force: Any, own: Any) -> tuple[str, ...]:
+    """Return the groups that layers of pair forces and of each particle's own (or None) have in common."""
+    both: list[set[str]] = [set(layer.symmetry.groups) for layer in (force, own) if layer is not None]
     both = [groups | ({"SO"} if "O" in groups else set()) for groups in both]  # one holds the other
     common = set.intersection(*both)
     return tuple(g for g in ("S", "T", "O", "SO") if g in common and not (g == "SO" and "O" in common))

@@ -230,11 +230,16 @@ class InteractionNetwork(nn.Module):
         invariants = tuple(dict.fromkeys(["r", *(n for scalar in known for n in scalar.invariants)]))  # type: ignore[union-attr, misc]
         pairs = {k: v for k, v in terms.items() if VECTORS[k].place == "pair"}
         own = {k: v for k, v in terms.items() if k not in pairs}
-        formula = lambda term: FormulaScalar(*term, self.properties, invariants)
-        twin.force = VectorForce(self.dim, {name: formula(term) for name, term in pairs.items()})
-        alone = lambda name, term: FormulaOwnScalar(*term, self.properties, own_invariants(name))
-        layer = OwnTerms(self.dim, {name: alone(name, term) for name, term in own.items()})
-        twin.own_force = layer if own else None
+        scalars = {
+            name: FormulaScalar(function, constants, self.properties, invariants)
+            for name, (function, constants) in pairs.items()
+        }
+        alone = {
+            name: FormulaOwnScalar(function, constants, self.properties, own_invariants(name))
+            for name, (function, constants) in own.items()
+        }
+        twin.force = VectorForce(self.dim, scalars)
+        twin.own_force = OwnTerms(self.dim, alone) if alone else None
         return twin
 
     def _for_formulas(self, hidden: Mapping[str, Float[Tensor, "particles"]] | None) -> InteractionNetwork:

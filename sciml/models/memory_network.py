@@ -95,8 +95,8 @@ class MemoryNetwork(nn.Module):
         first = fields[self.start][:, 0] if self.start else torch.ones_like(fields["time"][:, 0])
         steps, path = fields["time"].diff(dim=1), [first]
         for k in range(self.times - 1):
-            ends = [{name: value[:, j] for name, value in fields.items()} for j in (k, k + 1)]
-            path.append(self._step(graph, path[-1], *ends, steps[:, k]))
+            before, after = ({name: value[:, j] for name, value in fields.items()} for j in (k, k + 1))
+            path.append(self._step(path[-1], before, after, steps[:, k]))
         memory = torch.stack(path, dim=1).flatten()
         place = torch.empty_like(order.flatten()).scatter_(
             0, order.flatten(), torch.arange(len(memory), device=memory.device)
@@ -112,7 +112,7 @@ class MemoryNetwork(nn.Module):
         return order.reshape(graph.num_graphs, self.times, count)
 
     def _step(
-        self, graph: Graph, s: Tensor, before: Mapping[str, Tensor], after: Mapping[str, Tensor], h: Tensor
+        self, s: Tensor, before: Mapping[str, Tensor], after: Mapping[str, Tensor], h: Tensor
     ) -> Float[Tensor, "graphs particles"]:
         """Return the memory one time later; what the rate reads is taken as linear in between."""
         middle = {k: 0.5 * (v + after[k]) if v.is_floating_point() else v for k, v in before.items()}

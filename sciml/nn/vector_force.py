@@ -78,7 +78,8 @@ class VectorForce(MessagePassing):
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes dim"]) -> Graph:
         """Write the total force on each node."""
-        return graph.with_nodes({"force": self.symmetry.output or Spec()}, force=aggregated)
+        turns = {"O", "SO"} & set(self.symmetry.groups)
+        return graph.with_nodes({"force": Spec(irreps="1o" if turns else None)}, force=aggregated)
 
     @torch.no_grad()
     def fit(self, graph: Graph, force: Float[Tensor, "nodes dim"]) -> None:

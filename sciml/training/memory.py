@@ -46,6 +46,10 @@ def world_lines(trajectories: Trajectories, simulations: Sequence[int], times: i
         frames = frames_to_graph(trajectories, simulation * trajectories.shape[1] + np.arange(times))
         clock = np.repeat(trajectories.time[simulation, :times], trajectories.shape[2])
         nodes = dict(frames.nodes) | {"time": torch.as_tensor(clock)}
-        specs = {("nodes", name): frames.spec("nodes", name) for name in frames.nodes}
-        found.append(Graph.create(frames.edge_index, nodes, specs=specs))
+        one = Graph.create(
+            frames.edge_index,
+            nodes,
+            specs={("nodes", name): frames.spec("nodes", name) for name in frames.nodes},
+        )
+        found.append(one)
     return batch(found)
