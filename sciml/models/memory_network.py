@@ -106,10 +106,10 @@ class MemoryNetwork(nn.Module):
     def _order(self, graph: Graph) -> Int[Tensor, "graphs times particles"]:
         """Return the nodes by graph, time and particle."""
         count = graph.num_nodes // max(graph.num_graphs * self.times, 1)
-        order = torch.argsort(graph.nodes["particle"], stable=True)
-        order = order.index_select(0, torch.argsort(graph.nodes["time"].index_select(0, order), stable=True))
-        order = order.index_select(0, torch.argsort(graph.node_graph.index_select(0, order), stable=True))
-        return order.reshape(graph.num_graphs, self.times, count)
+        order = torch.argsort(graph.nodes["time"], stable=True)
+        for label in (graph.nodes["particle"], graph.node_graph):  # the last sorts first
+            order = order.index_select(0, torch.argsort(label.index_select(0, order), stable=True))
+        return order.reshape(graph.num_graphs, count, self.times).transpose(1, 2)
 
     def _step(
         self, s: Tensor, before: Mapping[str, Tensor], after: Mapping[str, Tensor], h: Tensor
