@@ -27,8 +27,8 @@ from sciml.training.run import RunError, build, check_same_run, open_run, save_c
 log = logging.getLogger(__name__)
 # What a run directory must agree in with a run that goes on there; the data decide the rest of the model.
 MODEL = (
-    "message", "message_size", "regularizer", "strength", "third_law", "update", "own_force", "hidden_sizes",
-    "activation",
+    "message", "vectors", "invariants", "message_size", "regularizer", "strength", "third_law", "update",
+    "own_force", "hidden_sizes", "activation",
 )  # fmt: skip
 FIXED = ("data", "task", "seed", *(f"model.{key}" for key in MODEL))
 GOOD_ENOUGH = 0.02  # held-out error below which a second kind of network is not tried

@@ -16,6 +16,8 @@ _HOMES = {
     "Distillation": "pipeline",
     "MessageTable": "record",
     "distill": "pipeline",
+    "distill_memory": "memory",
+    "distill_terms": "along",
     "estimate_errors": "reduce",
     "follow": "evaluate",
     "informative": "reduce",
@@ -35,6 +37,7 @@ _HOMES = {
     "Problem": "front",
     "explain": "explanation",
     "search": "search",
+    "sharpen": "sharpen",
     "simulate": "simulate",
     "table": "export",
 }
@@ -52,6 +55,8 @@ __all__ = [
     "MessageTable",
     "Problem",
     "distill",
+    "distill_memory",
+    "distill_terms",
     "estimate_errors",
     "explain",
     "follow",
@@ -62,6 +67,7 @@ __all__ = [
     "report",
     "search",
     "select",
+    "sharpen",
     "simulate",
     "table",
 ]

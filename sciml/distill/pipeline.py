@@ -13,14 +13,16 @@ import numpy as np
 
 from sciml.distill.front import Front
 from sciml.distill.law import Constant, Exponent, Law
+from sciml.distill.potential import search_potential
 from sciml.distill.record import MessageTable, record
 from sciml.distill.reduce import estimate_errors, informative, reduce
 from sciml.distill.refit import Estimate
-from sciml.distill.search import search
+from sciml.distill.search import search, unhurried
 from sciml.distill.select import Choice, select
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.nn.interaction import SYMBOLS
+from sciml.nn.vector_force import VectorForce
 from sciml.training.losses import mean_square, particle_labels
 from sciml.units import UnitError, constant_units
 
@@ -69,6 +71,7 @@ def distill(
     seed: int = 0,
     relative_error: float = 0.1,
     noise: float = 0.0,
+    by_potential: bool = False,
     front: Front | None = None,
     on_front: Callable[[Front], None] | None = None,
     **options: Any,
@@ -82,34 +85,38 @@ def distill(
         fit: frames to which formulas are fitted; ``train`` if None. More than the network needed.
         particles: names; numbers if None.
         units: of ``position``, ``time`` and given properties.
-        backend, seconds, seed, on_front, options: see `sciml.distill.search`.
+        backend, seconds, seed, on_front, options: see `sciml.distill.search`; the seconds of the structured
+            engine are the processor's.
         relative_error: messages known worse than this are not searched.
         noise: relative error of the accelerations, where known.
+        by_potential: search for the potential instead of the force (models with ``message="potential"``);
+            the law is still that of the force.
         front: an earlier front to choose from instead of searching.
+
+    Raises:
+        TypeError: forces along several vectors, see `sciml.distill.distill_terms`.
     """
+    if isinstance(model.force, VectorForce):
+        raise TypeError("forces along several vectors are a law of terms: use sciml.distill.distill_terms.")
     model = model.to(train.nodes["pos"].dtype).eval()
     seconds_of: dict[str, float] = {}
     with _timed("record", seconds_of):
         messages = estimate_errors(reduce(record(model, train)), model, held_out, train)
         searched = informative(messages, relative_error)
-        network_error = _relative_errors(model, held_out)
+        network_error = relative_errors(model, held_out)
     log.info("%d of %d messages are known to better than %g", len(searched), len(messages), relative_error)
     if front is None:
         with _timed("search", seconds_of):
             problem = searched.problem()
-            front = search(
-                problem.X,
-                problem.y,
-                names=problem.names,
-                weights=problem.weights,
-                backend=backend,
-                seconds=seconds,
-                seed=seed,
-                # The messages' own errors are known: a formula need not explain more than they allow.
-                noise=float(1.0 / np.mean(problem.weights * problem.y**2)),
-                on_front=on_front,
-                **options,
-            )
+            # The messages' own errors are known: a formula need not explain more than they allow.
+            known = float(1.0 / np.mean(problem.weights * problem.y**2))
+            options = unhurried(backend, options)
+            options |= {"backend": backend, "seconds": seconds, "seed": seed, "on_front": on_front}
+            if by_potential:
+                front = search_potential(searched, problem, noise=known, **options)
+            else:
+                X, y, names, weights = problem.X, problem.y, problem.names, problem.weights
+                front = search(X, y, names=names, weights=weights, noise=known, **options)
     if on_front is not None:
         on_front(front)
     with _timed("refit", seconds_of):
@@ -148,7 +155,7 @@ def _law(
     units: dict[str, str],
     model: InteractionNetwork,
 ) -> Law:
-    variables = {name: _unit_of(name, units) for name in table.names}
+    variables = {name: unit_of(name, units) for name in table.names}
     length, duration = units.get("position", ""), units.get("time", "")
     target_unit = f"{length}/{duration}**2" if length and duration else ""
     mass_unit = units.get("mass", "")
@@ -188,7 +195,8 @@ def _exponents(choice: Choice) -> dict[str, Exponent]:
     }
 
 
-def _unit_of(variable: str, units: Mapping[str, str]) -> str:
+def unit_of(variable: str, units: Mapping[str, str]) -> str:
+    """Return the unit of a variable of pairs or nodes by the units of fields; "" where unknown."""
     if variable == "r":
         return units.get("position", "")
     symbol = variable[:-2] if variable.endswith(("_i", "_j")) else variable
@@ -196,8 +204,8 @@ def _unit_of(variable: str, units: Mapping[str, str]) -> str:
     return units.get(names.get(symbol, symbol), "")
 
 
-def _relative_errors(model: InteractionNetwork, graph: Graph) -> np.ndarray:
-
+def relative_errors(model: InteractionNetwork, graph: Graph) -> np.ndarray:
+    """Return the error of the accelerations of each particle over their size, both root mean squares."""
     label = particle_labels(graph)
     count = int(label.max()) + 1
     target = graph.nodes["acceleration"]

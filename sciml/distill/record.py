@@ -12,7 +12,8 @@ from torch import nn
 from sciml.distill.front import Problem
 from sciml.graph import Graph
 from sciml.nn.free_force import FreeForce
-from sciml.nn.message_passing import recording
+from sciml.nn.message_passing import Edges, recording
+from sciml.nn.potential_scalar import PotentialScalar
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class MessageTable:
         target: name of the scalar, once the messages are reduced to one.
         scalar: the message along its known direction (positive repels), once reduced.
         error: standard error of the scalar, where it has been estimated.
+        potential: the energy whose slope the message is, where the model has one: zero at one distance.
         readout: how the model reads a force out of messages of any number of channels, where it does.
     """
 
@@ -42,6 +44,7 @@ class MessageTable:
     target: str = "F"
     scalar: Float[np.ndarray, "edges"] | None = None
     error: Float[np.ndarray, "edges"] | None = None
+    potential: Float[np.ndarray, "edges"] | None = None
     readout: Float[np.ndarray, "dim channels"] | None = None
 
     def __len__(self) -> int:
@@ -72,7 +75,7 @@ class MessageTable:
             name: getattr(self, name)[keep]
             for name in ("message", "direction", "sender", "receiver", "frame")
         }
-        for name in ("scalar", "error"):
+        for name in ("scalar", "error", "potential"):
             value = getattr(self, name)
             part[name] = None if value is None else value[keep]
         return replace(self, variables={name: v[keep] for name, v in self.variables.items()}, **part)
@@ -107,6 +110,7 @@ def record(model: nn.Module, graphs: Graph, layer: str | None = None) -> Message
     inputs = {name: value.cpu().numpy() for name, value in tape.inputs[chosen][-1].items()}
     message = tape.messages[chosen][-1].cpu().numpy()
     direction = inputs.pop("direction", np.zeros((len(message), 0)))
+    passed = model if chosen == "layer" else model.get_submodule(chosen)
     particle = graphs.nodes.get("particle", torch.arange(graphs.num_nodes, device=graphs.device))
     return MessageTable(
         variables={name: value.reshape(len(message)) for name, value in inputs.items()},
@@ -116,9 +120,15 @@ def record(model: nn.Module, graphs: Graph, layer: str | None = None) -> Message
         receiver=particle[graphs.receiver].cpu().numpy(),
         frame=graphs.edge_graph.cpu().numpy(),
         units={},
-        readout=_readout(model.get_submodule(chosen)) if chosen != "layer" else _readout(model),
+        readout=passed.directions_read().cpu().numpy() if isinstance(passed, FreeForce) else None,
+        potential=_potential(passed, model, graphs),
     )
 
 
-def _readout(layer: nn.Module) -> np.ndarray | None:
-    return layer.directions_read().cpu().numpy() if isinstance(layer, FreeForce) else None
+def _potential(layer: nn.Module, model: nn.Module, graphs: Graph) -> np.ndarray | None:
+    scalar = getattr(layer, "scalar", None)
+    if not isinstance(scalar, PotentialScalar):
+        return None
+    hidden = getattr(model, "hidden", None)
+    seen = hidden(graphs) if isinstance(hidden, nn.Module) and hidden.names else graphs
+    return scalar.gauged(Edges(seen)).cpu().numpy()

@@ -87,25 +87,37 @@ def estimate_errors(
     encounter), its residuals are not alike. Given the recorded ``graphs``, a particle's residual in the same
     frame therefore stands for its usual one where it is larger, or smaller (down to `LUCK` of the usual).
     """
-    error = _square_residuals(model, held_out)
-    label = held_out.nodes["particle"]
-    count = int(label.max()) + 1
-    total = torch.zeros(count, dtype=error.dtype, device=error.device).index_add(0, label, error)
-    frames = torch.zeros_like(total).index_add(0, label, torch.ones_like(error)).clamp(min=1)
-    of_particle = (total / frames).sqrt().cpu().numpy()
+    of_particle = usual_residuals(model, held_out)
     at_ends = [of_particle[table.receiver], of_particle[table.sender]]
     if graphs is not None:
-        here = _square_residuals(model, graphs).sqrt().cpu().numpy()
+        here = residuals_here(model, graphs)
         for k, end in enumerate((graphs.receiver, graphs.sender)):
             at_ends[k] = np.maximum(here[end.cpu().numpy()], LUCK * at_ends[k])
     of_message = np.minimum(*at_ends) if _third_law(model) else at_ends[0]
-    relative = np.zeros(count)
+    relative = np.zeros(len(of_particle))
     hidden = getattr(model, "hidden", None)
     if isinstance(hidden, HiddenProperties):
         for name in hidden.names:
             relative = np.hypot(relative, hidden.relative_error(name).cpu().numpy())
     of_masses = np.hypot(relative[table.receiver], relative[table.sender]) * np.abs(table.y)
     return replace(table, error=np.hypot(of_message, of_masses))
+
+
+@torch.no_grad()
+def usual_residuals(model: nn.Module, held_out: Graph) -> Float[np.ndarray, "particles"]:
+    """Return the force that a model usually leaves unexplained on each particle: its root mean square."""
+    error = _square_residuals(model, held_out)
+    label = held_out.nodes["particle"]
+    count = int(label.max()) + 1
+    total = torch.zeros(count, dtype=error.dtype, device=error.device).index_add(0, label, error)
+    frames = torch.zeros_like(total).index_add(0, label, torch.ones_like(error)).clamp(min=1)
+    return (total / frames).sqrt().cpu().numpy()
+
+
+@torch.no_grad()
+def residuals_here(model: nn.Module, graphs: Graph) -> Float[np.ndarray, "nodes"]:
+    """Return the force that a model leaves unexplained on each node."""
+    return _square_residuals(model, graphs).sqrt().cpu().numpy()
 
 
 def _square_residuals(model: nn.Module, graphs: Graph) -> Float[torch.Tensor, "nodes"]:

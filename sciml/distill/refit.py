@@ -6,15 +6,17 @@ Levenberg–Marquardt minimizes the residual accelerations, each particle weight
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import sympy
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sciml.distill.expression import parameters
+from sciml.distill.jumps import Jump, jumps_of, settle
 from sciml.distill.torch_code import keyword_function
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
@@ -22,7 +24,7 @@ from sciml.training.gauss_newton import field_jacobian, trainable
 from sciml.training.levenberg_marquardt import LevenbergMarquardt, Linearization
 from sciml.training.losses import mean_square, particle_labels
 
-ROUNDS = 0
+ROUNDS = 3  # of placing jumps and fitting the rest
 STEPS = 50
 STRETCHES = 5  # of time, within which residuals may be correlated
 CONVERGED = 1e-9  # relative fall of the cost at which the fit ends
@@ -97,18 +99,9 @@ def refit(
         template, powers, exponents = release_exponents(template)
         constants |= powers
     fitted = model.with_formula(keyword_function(template), constants).to(torch.float64)
-    for parameter in fitted.hidden.parameters():
-        parameter.requires_grad_(release_hidden)
-    reference = _heaviest(fitted) if reference is None else reference
-    problem = _Problem(fitted, graphs, reference)
-    problem.solve()
-    covariance = problem.covariance()
-
-    estimates, start = {}, 0
-    for name, parameter in trainable(fitted).items():
-        errors = covariance.diagonal()[start : start + parameter.numel()].clamp(min=0).sqrt()
-        estimates[name] = list(zip(parameter.detach().flatten().tolist(), errors.tolist(), strict=True))
-        start += parameter.numel()
+    reference = heaviest(fitted) if reference is None else reference
+    solved = solve(fitted, graphs, held_out, reference, release_hidden, jumps_of(template, fitted))
+    estimates = solved.estimates
     names = {f"force.scalar.constants.{name}": name for name in constants}
     found = {names[key]: Estimate(*value[0]) for key, value in estimates.items() if key in names}
     return Refit(
@@ -119,10 +112,65 @@ def refit(
             name: _hidden(fitted, name, estimates.get(f"hidden.raw.{name}")) for name in fitted.hidden.names
         },
         reference=reference,
-        relative_error=problem.relative_error(graphs),
-        held_out_error=problem.relative_error(held_out),
+        relative_error=solved.relative_error,
+        held_out_error=solved.held_out_error,
         model=fitted,
     )
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a fit of all that moves in a model found.
+
+    Attributes:
+        estimates: parameter name to values and standard errors.
+        relative_error, held_out_error: see `Refit`.
+    """
+
+    estimates: dict[str, list[tuple[float, float]]]
+    relative_error: Float[np.ndarray, "particles"]
+    held_out_error: Float[np.ndarray, "particles"]
+
+
+def solve(
+    fitted: InteractionNetwork,
+    graphs: Graph,
+    held_out: Graph,
+    reference: int,
+    release_hidden: bool = True,
+    jumps: Sequence[Jump] = (),
+) -> Solved:
+    """Fit the parameters of a model of formulas to the accelerations in ``graphs``, in place.
+
+    Args:
+        fitted: formulas in place of networks, see `InteractionNetwork.with_formula` and `with_terms`.
+        graphs, held_out: frames to fit, and to judge by.
+        reference: particle that keeps its hidden properties.
+        release_hidden: let hidden properties move.
+        jumps: constants that the accelerations do not depend on smoothly: they are put between the two
+            neighbouring edges where the cost is least, in turn with the fit of the others. Particles with an
+            edge in between are left out of the held-out error: the data leave open which side they are on.
+    """
+    for parameter in fitted.hidden.parameters():
+        parameter.requires_grad_(release_hidden)
+    problem = _Problem(fitted, graphs, reference)
+    estimates: dict[str, list[tuple[float, float]]] = {}
+    if trainable(fitted):
+        problem.solve()
+        for _ in range(ROUNDS if jumps else 0):
+            jumps = [settle(jump, graphs, problem.cost) for jump in jumps]
+            problem.solve()
+        covariance, start = problem.covariance(), 0
+        for name, parameter in trainable(fitted).items():
+            errors = covariance.diagonal()[start : start + parameter.numel()].clamp(min=0).sqrt()
+            estimates[name] = list(zip(parameter.detach().flatten().tolist(), errors.tolist(), strict=True))
+            start += parameter.numel()
+            for jump in jumps:
+                if parameter is jump.constant:
+                    estimates[name] = [(value, jump.error) for value, _ in estimates[name]]
+    open_ = [jump.undecided(held_out) for jump in jumps]
+    decided = ~torch.stack(open_).any(0) if open_ else None
+    return Solved(estimates, problem.relative_error(graphs), problem.relative_error(held_out, decided))
 
 
 def release_exponents(template: sympy.Expr) -> tuple[sympy.Expr, dict[str, float], dict[str, list[str]]]:
@@ -176,7 +224,7 @@ class _Problem:
 
     def _active(self, reference: int) -> Tensor:
         """Which parameters move: all but the hidden properties of the reference particle."""
-        parts = []
+        parts = [torch.zeros(0, dtype=torch.bool)]
         for name, parameter in trainable(self.model).items():
             moves = torch.ones(parameter.numel(), dtype=torch.bool)
             if name.startswith("hidden."):
@@ -226,9 +274,9 @@ class _Problem:
         """
         jacobian = self.jacobian()
         scores = torch.einsum("ndp,nd->np", jacobian, self.residual())  # nodes P
-        hessian = torch.einsum("ndp,ndq->pq", jacobian, jacobian) + torch.diag(
-            (~self.active).to(jacobian.dtype)
-        )
+        hessian = torch.einsum("ndp,ndq->pq", jacobian, jacobian)
+        # what is held, and the place of a jump, have no column
+        hessian = hessian + torch.diag((hessian.diagonal() == 0).to(jacobian.dtype))
         scale = hessian.diagonal().rsqrt()
         inverse = torch.linalg.pinv(hessian * scale[:, None] * scale, hermitian=True) * scale[:, None] * scale
         stretch = self.graphs.node_graph * STRETCHES // max(1, self.graphs.num_graphs)
@@ -238,14 +286,20 @@ class _Problem:
         return inverse @ (sums.T @ sums) @ inverse * clusters / (clusters - 1)
 
     @torch.no_grad()
-    def relative_error(self, graphs: Graph) -> Float[np.ndarray, "particles"]:
+    def relative_error(
+        self, graphs: Graph, some: Bool[Tensor, "nodes"] | None = None
+    ) -> Float[np.ndarray, "particles"]:
         label = particle_labels(graphs)
         target = graphs.nodes["acceleration"]
-        error = mean_square(self.model(graphs).nodes["acceleration"] - target, label, self.count)
+        error = self.model(graphs).nodes["acceleration"] - target
+        if some is not None:
+            label, target, error = label[some], target[some], error[some]
+        error = mean_square(error, label, self.count)
         return (error / mean_square(target, label, self.count).clamp(min=1e-300)).sqrt().cpu().numpy()
 
 
-def _heaviest(model: InteractionNetwork) -> int:
+def heaviest(model: InteractionNetwork) -> int:
+    """Return the particle whose first hidden property is largest; the first one if nothing is hidden."""
     names = model.hidden.names
     return int(model.hidden.values(names[0]).argmax()) if names else 0
 

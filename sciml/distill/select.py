@@ -77,7 +77,7 @@ def select(
     tried, failures = [], []
     some = graphs[:: max(1, len(graphs) // TRIAL_FRAMES)]
     third_law = bool(getattr(getattr(model.force, "scalar", None), "symmetric", False))
-    for formula in _likeliest(front, most, third_law):
+    for formula in likeliest(front, most, third_law):
         try:
             tried.append(refit(model, formula, some, held_out))
         except (ValueError, ArithmeticError, RuntimeError) as error:
@@ -87,16 +87,16 @@ def select(
         raise ValueError(
             "None of the found formulas could be fitted to the data:\n  " + "\n  ".join(failures)
         )
-    best = refit(model, _simplest_unbeaten(tried).expression, graphs, held_out)
+    best = refit(model, simplest_unbeaten(tried).expression, graphs, held_out)
     released = _released(best, model, graphs, held_out)
     if released is not None and _error(released) * BETTER < _error(best) and _odd(released):
         # The exponents are not the simple numbers that they were rounded to: they become constants.
         best = refit(model, _settle(released), graphs, held_out)
-    verdict, reason = _verdict(best, tried, network_error, noise)
+    verdict, reason = judge(best, tried, network_error, noise)
     return Choice(best, released, tuple(tried), verdict, reason)
 
 
-def _likeliest(front: Front, most: int, third_law: bool) -> list[sympy.Expr]:
+def likeliest(front: Front, most: int, third_law: bool) -> list[sympy.Expr]:
     """The likeliest formulas, each also with its nearly simple exponents made simple; shortest first.
 
     Under the third law, only those that do not change when the two ends of an edge change places: otherwise
@@ -122,10 +122,18 @@ def _exchangeable(expression: sympy.Expr) -> bool:
 def free_coefficients(expression: sympy.Expr) -> sympy.Expr:
     """Make the coefficient of every term a number that can be fitted.
 
-    A search may have taken −1.002 for −1, since messages are no better known; the data know better.
+    A search may have taken −1.002 for −1, since messages are no better known; the data know better. A number
+    before a sum goes into the sum: two that can undo each other have no best values.
     """
-    terms = (term.as_coeff_Mul() for term in sympy.Add.make_args(expression))
-    return sympy.Add(*(sympy.Mul(sympy.Float(number), rest, evaluate=rest == 1) for number, rest in terms))
+    return sympy.Add(*map(_free_term, sympy.Add.make_args(expression)))
+
+
+def _free_term(term: sympy.Expr) -> sympy.Expr:
+    number, rest = term.as_coeff_Mul()
+    sums = [factor for factor in sympy.Mul.make_args(rest) if factor.is_Add]
+    if not sums:
+        return sympy.Mul(sympy.Float(number), rest, evaluate=rest == 1)
+    return free_coefficients(sympy.Add(*(number * part for part in sums[0].args))) * (rest / sums[0])
 
 
 def round_exponents(expression: sympy.Expr) -> sympy.Expr:
@@ -147,7 +155,8 @@ def _nearest(value: float, default: float | None = None) -> Any:
     return default
 
 
-def _simplest_unbeaten(tried: Sequence[Refit]) -> Refit:
+def simplest_unbeaten(tried: Sequence[Refit]) -> Refit:
+    """Return the shortest formula whose held-out error no longer one lowers `BETTER` times."""
     ordered = sorted(tried, key=lambda r: complexity(r.expression))
     best = ordered[0]
     for other in ordered[1:]:
@@ -196,7 +205,8 @@ def _error(fit: Refit) -> float:
     return error if np.isfinite(error) else np.inf
 
 
-def _verdict(best: Refit, tried: Sequence[Refit], network_error: float, noise: float) -> tuple[str, str]:
+def judge(best: Refit, tried: Sequence[Refit], network_error: float, noise: float) -> tuple[str, str]:
+    """Return the verdict on a formula, "law", "ambiguous" or "none", and why, in words."""
     error = _error(best)
     stated = f"held-out error {error:.1e} of the acceleration (network {network_error:.1e})"
     if noise:

@@ -86,7 +86,8 @@ def keyword_function(template: sympy.Expr) -> Callable[..., Tensor]:
 
     def evaluate(**values: Tensor) -> Tensor:
         value = function(*(values[name] for name in names))
-        return torch.as_tensor(value, dtype=values["r"].dtype, device=values["r"].device)
+        like = next(iter(values.values()))
+        return torch.as_tensor(value, dtype=like.dtype, device=like.device)
 
     return evaluate
 

@@ -14,6 +14,7 @@ from sciml.models.graph_transformer import GraphTransformer
 from sciml.models.image_network import ImageNetwork
 from sciml.models.interaction_network import InteractionNetwork
 from sciml.models.mace import MACE
+from sciml.models.memory_network import MemoryNetwork
 from sciml.models.molecule_encoder import MoleculeEncoder
 from sciml.models.nequip import NequIP
 from sciml.models.painn import PaiNN
@@ -41,6 +42,7 @@ __all__ = [
     "GraphTransformer",
     "ImageNetwork",
     "InteractionNetwork",
+    "MemoryNetwork",
     "MoleculeEncoder",
     "NequIP",
     "PaiNN",

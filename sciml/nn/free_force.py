@@ -191,10 +191,12 @@ class FreeForce(MessagePassing):
 
 
 class OwnForce(nn.Module):
-    """A force on a particle by itself, of its velocity and properties: drag, a magnetic field, gravity.
+    """Any force on a particle by itself, of its velocity and properties (for known vectors, see `OwnTerms`).
 
-    ``equivariant``: along the velocity, ``g(|v|, p) v``; else any vector. Begins at zero.
+    Begins at zero.
     """
+
+    symmetry = Symmetry(groups=("S", "T"))
 
     size: Tensor
     speed: Tensor
@@ -204,14 +206,12 @@ class OwnForce(nn.Module):
         dim: int,
         properties: Sequence[str] = (),
         *,
-        equivariant: bool = False,
         hidden: Sequence[int] = (16,),
         activation: str = "tanh",
     ) -> None:
         super().__init__()
-        self.properties, self.equivariant = tuple(properties), equivariant
-        inputs, outputs = (1, 1) if equivariant else (dim + 1, dim)
-        self.network = mlp(inputs + len(self.properties), hidden, outputs, activation)
+        self.properties = tuple(properties)
+        self.network = mlp(dim + 1 + len(self.properties), hidden, dim, activation)
         with torch.no_grad():
             self.network[-1].weight.mul_(1e-2)  # type: ignore[operator, union-attr]
             self.network[-1].bias.zero_()  # type: ignore[operator, union-attr]
@@ -223,12 +223,9 @@ class OwnForce(nn.Module):
         if "velocity" not in graph.nodes:
             raise ValueError("A force of each particle's own velocity needs the node field 'velocity'.")
         v = graph.nodes["velocity"] / self.speed
-        columns = (
-            [v.square().sum(-1, keepdim=True)] if self.equivariant else [v, v.square().sum(-1, keepdim=True)]
-        )
+        columns = [v, v.square().sum(-1, keepdim=True)]
         columns += [graph.nodes[name][:, None] for name in self.properties]
-        found = self.size * self.network(torch.cat(columns, dim=-1))
-        return found * v if self.equivariant else found
+        return self.size * self.network(torch.cat(columns, dim=-1))
 
     @torch.no_grad()
     def fit(self, graph: Graph, force: Float[Tensor, "nodes dim"]) -> None:

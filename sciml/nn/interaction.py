@@ -18,6 +18,7 @@ from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.message_passing import Edges, MessagePassing
 from sciml.nn.mlp import mlp
+from sciml.physics.vectors import PAIR_INVARIANTS
 from sciml.symmetry import Symmetry
 
 Scale = Literal["log", "linear", "signed"]
@@ -25,6 +26,8 @@ Scale = Literal["log", "linear", "signed"]
 
 class PairScalar(nn.Module):
     """A scalar f(r, p_i, p_j) of the distance and of the properties at both ends of an edge.
+
+    Given ``invariants``, of those of `PAIR_INVARIANTS` instead of the distance alone.
 
     Inputs and output are standardized by statistics of the data (`fit`), so that one set of
     hyperparameters serves solar systems and springs.
@@ -48,6 +51,7 @@ class PairScalar(nn.Module):
         self,
         properties: Sequence[str],
         *,
+        invariants: Sequence[str] = ("r",),
         symmetric: bool = True,
         output: Scale = "log",
         logarithmic: Sequence[str] = (),
@@ -57,13 +61,16 @@ class PairScalar(nn.Module):
         super().__init__()
         if output not in ("log", "linear", "signed"):
             raise ValueError(f"output must be 'log', 'linear' or 'signed', not {output!r}.")
-        self.properties = tuple(properties)
+        unknown = [name for name in invariants if name not in PAIR_INVARIANTS]
+        if unknown:
+            raise ValueError(f"unknown invariant {unknown[0]!r}; there are {', '.join(PAIR_INVARIANTS)}.")
+        self.properties, self.invariants = tuple(properties), tuple(invariants)
         self.symmetric = symmetric
         self.output = output
         self.logarithmic = frozenset(logarithmic) | (set() if output == "linear" else {"r"})
-        inputs = 1 + 2 * len(self.properties)
+        inputs = len(self.invariants) + 2 * len(self.properties)
         self.network = mlp(inputs, hidden, 2 if output == "signed" else 1, activation)
-        columns = 1 + len(self.properties)
+        columns = len(self.invariants) + len(self.properties)
         self.register_buffer("center", torch.zeros(columns))
         self.register_buffer("spread", torch.ones(columns))
         self.register_buffer("offset", torch.zeros(()))
@@ -74,9 +81,9 @@ class PairScalar(nn.Module):
             self.powers = nn.Linear(inputs, 1, bias=False)
             nn.init.zeros_(self.powers.weight)
 
-    def features(self, edges: Edges) -> Float[Tensor, "edges 1+2*properties"]:
-        """Return r, the receiver's properties and the sender's, logarithms where declared."""
-        columns = [self._column("r", edges.vectors().norm(dim=-1))]
+    def features(self, edges: Edges) -> Float[Tensor, "edges columns"]:
+        """Return the invariants, the receiver's properties and the sender's, logarithms where declared."""
+        columns = [self._column(k, v) for k, v in pair_invariants(edges, self.invariants).items()]
         columns += [self._column(name, edges.receiver(name)) for name in self.properties]
         columns += [self._column(name, edges.sender(name)) for name in self.properties]
         return torch.stack(columns, dim=-1)
@@ -86,16 +93,16 @@ class PairScalar(nn.Module):
 
     def standardize(self, x: Float[Tensor, "edges columns"]) -> Float[Tensor, "edges columns"]:
         """Shift and scale the features to order one; both ends of an edge alike."""
-        k = len(self.properties)
-        order = [0, *range(1, k + 1), *range(1, k + 1)]
+        n, k = len(self.invariants), len(self.properties)
+        order = [*range(n), *range(n, n + k), *range(n, n + k)]
         return (x - self.center[order]) / self.spread[order]
 
     def of_features(self, x: Float[Tensor, "... columns"]) -> Float[Tensor, "..."]:
         """Return f for standardized features, one row or many."""
         found = self._outputs(x)
         if self.symmetric:
-            k = len(self.properties)
-            swapped = torch.cat([x[..., :1], x[..., 1 + k :], x[..., 1 : 1 + k]], dim=-1)
+            n, k = len(self.invariants), len(self.properties)
+            swapped = torch.cat([x[..., :n], x[..., n + k :], x[..., n : n + k]], dim=-1)
             found = 0.5 * (found + self._outputs(swapped))
         if self.output == "log":
             return torch.tanh(self.sign) * torch.exp(self.offset + self.gain * found[..., 0])
@@ -124,8 +131,8 @@ class PairScalar(nn.Module):
         edges = Edges(graph)
         magnitude = force.norm(dim=-1)
         x = self.features(edges)
-        k = len(self.properties)
-        both_ends = [x[:, 0]] + [torch.cat([x[:, 1 + i], x[:, 1 + k + i]]) for i in range(k)]
+        n, k = len(self.invariants), len(self.properties)
+        both_ends = list(x[:, :n].unbind(1)) + [torch.cat([x[:, n + i], x[:, n + k + i]]) for i in range(k)]
         self.center.copy_(torch.stack([0.5 * (c.max() + c.min()) for c in both_ends]))
         self.spread.copy_(torch.stack([_half_range(c) for c in both_ends]))
         if self.output != "linear":
@@ -161,14 +168,19 @@ class FormulaScalar(nn.Module):
         function: takes the pair variables (see `pair_variables`) and the constants by name.
         constants: starting values.
         properties: names of the node fields that the formula may use.
+        invariants: names of the invariants that it may use.
     """
 
     def __init__(
-        self, function: Callable[..., Tensor], constants: Mapping[str, float], properties: Sequence[str]
+        self,
+        function: Callable[..., Tensor],
+        constants: Mapping[str, float],
+        properties: Sequence[str],
+        invariants: Sequence[str] = ("r",),
     ) -> None:
         super().__init__()
         self.function = function
-        self.properties = tuple(properties)
+        self.properties, self.invariants = tuple(properties), tuple(invariants)
         self.constants = nn.ParameterDict(
             {
                 name: nn.Parameter(torch.tensor(value, dtype=torch.float64))
@@ -178,9 +190,9 @@ class FormulaScalar(nn.Module):
 
     def forward(self, edges: Edges) -> Float[Tensor, "edges"]:
         """Return f on every edge."""
-        variables = pair_variables(edges, self.properties)
+        variables = pair_variables(edges, self.properties, self.invariants)
         value = self.function(**variables, **dict(self.constants))
-        return value.expand_as(variables["r"])
+        return value.expand(edges.graph.num_edges)
 
 
 class RadialForce(MessagePassing):
@@ -221,12 +233,32 @@ class RadialForce(MessagePassing):
 SYMBOLS = {"mass": "m", "charge": "q"}
 
 
-def pair_variables(edges: Edges, properties: Sequence[str]) -> dict[str, Float[Tensor, "edges"]]:
+def pair_invariants(edges: Edges, names: Sequence[str]) -> dict[str, Float[Tensor, "edges"]]:
+    """Return invariants of each pair (`PAIR_INVARIANTS`); all but the distance need ``velocity``."""
+    d = edges.vectors()
+    u = relative_velocity(edges) if set(names) - {"r"} else torch.zeros_like(d)
+    return {name: d.norm(dim=-1) if name == "r" else PAIR_INVARIANTS[name](d, u) for name in names}
+
+
+def relative_velocity(edges: Edges) -> Float[Tensor, "edges dim"]:
+    """Return the velocity of each receiver seen from its sender.
+
+    Raises:
+        ValueError: no node field ``velocity``.
+    """
+    if "velocity" not in edges.graph.nodes:
+        raise ValueError("Forces that depend on velocities need the node field 'velocity'.")
+    return edges.receiver("velocity") - edges.sender("velocity")
+
+
+def pair_variables(
+    edges: Edges, properties: Sequence[str], invariants: Sequence[str] = ("r",)
+) -> dict[str, Float[Tensor, "edges"]]:
     """Return the invariants of each pair as they are named in laws: r, m_i (receiver), m_j (sender), ...
 
     Properties go by the symbols of physics where they have one (`SYMBOLS`), otherwise by their names.
     """
-    variables = {"r": edges.vectors().norm(dim=-1)}
+    variables = pair_invariants(edges, invariants)
     for name in properties:
         symbol = SYMBOLS.get(name, name)
         variables[f"{symbol}_i"], variables[f"{symbol}_j"] = edges.receiver(name), edges.sender(name)

@@ -119,12 +119,12 @@ def dynamics_data(
         held_out=build(future, _spread_over(future.shape[0] * future.shape[1], held_out_frames)),
         past=past,
         future=future,
-        noise=_relative_noise(past),
+        noise=relative_noise(past),
         closure=closure,
     )
 
 
-def _relative_noise(trajectories: Trajectories) -> float:
+def relative_noise(trajectories: Trajectories) -> float:
     """Return the error of the accelerations, as stated, else their white noise, relative to their size."""
     acceleration, error = trajectories.acceleration, trajectories.acceleration_error
     assert acceleration is not None

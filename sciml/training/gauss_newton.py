@@ -1,14 +1,14 @@
 """Normal equations of a model's weighted residuals, for Levenberg–Marquardt.
 
-Any model goes through forward-mode differentiation, one column per parameter. A network of radial forces
-with fixed masses is linear in one scalar per edge, so its Jacobian is the per-edge gradient of that scalar
-followed by the same sum over edges as in the forward pass: tens of times cheaper, and held to the general
-path by a test.
+Any model goes through forward-mode differentiation, one column per parameter. A network of scalars
+along known vectors with fixed masses is linear in these, so its Jacobian is the per-edge gradient of each
+scalar followed by the same sum over edges as in the forward pass: tens of times cheaper, and held to the
+general path by a test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -17,8 +17,10 @@ from torch.func import functional_call, grad, jvp, vmap
 
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
+from sciml.models.memory_network import MemoryNetwork
 from sciml.nn.interaction import SYMBOLS, FormulaScalar, PairScalar, RadialForce, directions, pair_variables
 from sciml.nn.message_passing import Edges, segment_reduce
+from sciml.nn.vector_force import VectorForce, pair_vectors
 from sciml.training.levenberg_marquardt import Linearization
 
 
@@ -54,48 +56,68 @@ def jacobian_by_columns(
     return vmap(column, out_dims=-1, chunk_size=chunk)(basis)
 
 
-class RadialJacobian:
-    """The same Jacobian for an `InteractionNetwork` of radial forces whose masses are fixed.
+class PairJacobian:
+    """The same Jacobian for an `InteractionNetwork` of scalars along known vectors, whose masses are fixed.
 
-    Features, directions and the pairing of opposite edges are computed once per graph.
+    Features, vectors and the pairing of opposite edges are computed once per graph.
     """
 
     def __init__(self, model: InteractionNetwork, graph: Graph) -> None:
-        self.model, self.whole = model, graph
-        graph = model.hidden(graph) if model.hidden.names else graph
-        if not isinstance(model.force.scalar, PairScalar):
-            raise TypeError(f"expected a network of radial forces, not {type(model.force.scalar).__name__}")
-        self.graph, self.scalar = graph, model.force.scalar
-        edges = Edges(graph)
+        self.model = model
+        self.graph = model.hidden(graph) if model.hidden.names else graph
+        edges = Edges(self.graph)
         with torch.no_grad():
-            features = self.scalar.standardize(self.scalar.features(edges))
-            self.directions = directions(edges)
-            if model.update == "force_over_mass":
-                self.directions = self.directions / edges.receiver("mass")[:, None]
-            if self.scalar.symmetric:
-                # Action and reaction share one scalar, so opposite edges share one gradient.
-                low, high = graph.edge_index.min(0).values, graph.edge_index.max(0).values
-                _, self.pair = torch.unique(low * graph.num_nodes + high, return_inverse=True)
-                first = torch.empty(int(self.pair.max()) + 1, dtype=torch.long, device=graph.device)
-                first[self.pair] = torch.arange(graph.num_edges, device=graph.device)
-                self.features = features[first]
-            else:
-                self.pair = torch.arange(graph.num_edges, device=graph.device)
-                self.features = features
+            self.blocks = [
+                _Block(scalar, vectors / edges.receiver("mass")[:, None] if self._divides else vectors, edges)
+                for scalar, vectors in _scalars(model, edges)
+            ]
+
+    @property
+    def _divides(self) -> bool:
+        return self.model.update == "force_over_mass"
 
     @staticmethod
     def serves(model: nn.Module) -> bool:
         """Whether a model has the form that this path needs."""
-        return (
-            isinstance(model, InteractionNetwork)
-            and isinstance(model.force, RadialForce)
-            and isinstance(model.force.scalar, PairScalar)
-            and model.update in ("force_over_mass", "force")
-            and not any(p.requires_grad for p in model.hidden.parameters())
+        if not isinstance(model, InteractionNetwork) or model.update not in ("force_over_mass", "force"):
+            return False
+        force = model.force
+        scalars = (
+            list(force.scalars.values())
+            if isinstance(force, VectorForce)
+            else [getattr(force, "scalar", None)]
         )
+        fixed = not any(p.requires_grad for p in model.hidden.parameters())
+        return fixed and all(isinstance(scalar, PairScalar) for scalar in scalars)
 
-    def scalar_gradients(self) -> Float[Tensor, "pairs P"]:
-        """Gradient of the radial scalar of each pair of particles with respect to all parameters."""
+    def __call__(self) -> Float[Tensor, "nodes dim P"]:
+        """Jacobian of the accelerations."""
+        columns = [block() for block in self.blocks]
+        if self.model.own_force is not None:
+            # Forces of a particle's own add to those of its pairs, and come last among the parameters.
+            own = jacobian_by_columns(_OwnForce(self.model.own_force), self.graph, "force")
+            columns.append(own / self.graph.nodes["mass"][:, None, None] if self._divides else own)
+        return torch.cat(columns, dim=-1)
+
+
+class _Block:
+    """The columns of one scalar: its gradient on every pair, along its vector, summed at the receivers."""
+
+    def __init__(self, scalar: PairScalar, vectors: Float[Tensor, "edges dim"], edges: Edges) -> None:
+        self.scalar, self.vectors, self.graph = scalar, vectors, edges.graph
+        graph, features = edges.graph, scalar.standardize(scalar.features(edges))
+        self.pair = torch.arange(graph.num_edges, device=graph.device)
+        self.features = features
+        if scalar.symmetric:
+            # Action and reaction share one scalar, so opposite edges share one gradient.
+            low, high = graph.edge_index.min(0).values, graph.edge_index.max(0).values
+            _, self.pair = torch.unique(low * graph.num_nodes + high, return_inverse=True)
+            first = torch.empty(int(self.pair.max()) + 1, dtype=torch.long, device=graph.device)
+            first[self.pair] = torch.arange(graph.num_edges, device=graph.device)
+            self.features = features[first]
+
+    def gradients(self) -> Float[Tensor, "pairs P"]:
+        """Gradient of the scalar of each pair of particles with respect to its parameters."""
         params = {name: p.detach() for name, p in trainable(self.scalar).items()}
         buffers = dict(self.scalar.named_buffers())
 
@@ -106,18 +128,52 @@ class RadialJacobian:
         return torch.cat([gradients[name].reshape(len(self.features), -1) for name in params], dim=1)
 
     def __call__(self) -> Float[Tensor, "nodes dim P"]:
-        """Jacobian of the accelerations."""
-        per_pair = self.scalar_gradients()
+        per_pair, graph = self.gradients(), self.graph
         columns = [
-            segment_reduce(per_pair[self.pair] * axis[:, None], self.graph.receiver, self.graph.num_nodes)
-            for axis in self.directions.unbind(-1)
+            segment_reduce(per_pair[self.pair] * axis[:, None], graph.receiver, graph.num_nodes)
+            for axis in self.vectors.unbind(-1)
         ]
-        pairs = torch.stack(columns, dim=1)
-        if self.model.own_force is None:
-            return pairs
-        # Forces of a particle's own add to those of its pairs, and come last among the parameters.
-        own = jacobian_by_columns(self.model, self.whole, "acceleration", part="own_force.")
-        return torch.cat([pairs, own], dim=-1)
+        return torch.stack(columns, dim=1)
+
+
+def _scalars(model: InteractionNetwork, edges: Edges) -> Iterator[tuple[PairScalar, Tensor]]:
+    """Yield the learned scalars of the pair forces, in the order of their parameters, and their vectors."""
+    if isinstance(model.force, VectorForce):
+        vectors = pair_vectors(edges, list(model.force.scalars))
+        for name, scalar in model.force.scalars.items():
+            yield scalar, vectors[name]  # type: ignore[misc]
+    elif isinstance(model.force, RadialForce) and isinstance(model.force.scalar, PairScalar):
+        yield model.force.scalar, directions(edges)
+
+
+class _OwnForce(nn.Module):
+    """Writes a force of each particle's own on the nodes, as models write theirs."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, graph: Graph) -> Graph:
+        return graph.with_nodes({}, force=self.layer(graph))
+
+
+class MemoryJacobian:
+    """The same Jacobian for a `MemoryNetwork`: that of its pair forces, and by columns that of its rate."""
+
+    def __init__(self, model: MemoryNetwork, graph: Graph) -> None:
+        self.model, self.graph = model, graph
+
+    @staticmethod
+    def serves(model: nn.Module) -> bool:
+        """Whether a model has the form that this path needs."""
+        return isinstance(model, MemoryNetwork) and PairJacobian.serves(model.interaction)
+
+    def __call__(self) -> Float[Tensor, "nodes dim P"]:
+        """Jacobian of the accelerations."""
+        with torch.no_grad():
+            seen = self.model.remember(self.graph)
+        rate = jacobian_by_columns(self.model, self.graph, "acceleration", part="rate.")
+        return torch.cat([PairJacobian(self.model.interaction, seen)(), rate], dim=-1)
 
 
 class FormulaJacobian:
@@ -215,7 +271,7 @@ def _prefixed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def field_jacobian(model: nn.Module, graph: Graph, field: str) -> Callable[[], Float[Tensor, "nodes dim P"]]:
     """Return the cheapest way to the Jacobian of a node field at the model's current parameters."""
     if field == "acceleration":
-        for path in (RadialJacobian, FormulaJacobian):
+        for path in (PairJacobian, MemoryJacobian, FormulaJacobian):
             if path.serves(model):
                 return path(model, graph)  # type: ignore[arg-type]
     return lambda: jacobian_by_columns(model, graph, field)

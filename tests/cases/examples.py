@@ -128,3 +128,27 @@ class Attention(MessagePassing):
 
 FEW, FLAT = particles(4, 3), particles(4, 3, dim=2)
 MOVING = FEW.with_nodes({"velocity": Spec(irreps="1o")}, velocity=FEW.nodes["pos"].roll(1, 0))
+FLOWING = FLAT.with_nodes({"velocity": Spec(irreps="1o")}, velocity=FLAT.nodes["pos"].roll(1, 0))
+
+
+def world_lines(times=3, simulations=2, count=3):
+    """Particles of the plane at several times, a graph for each simulation, edges within each time."""
+    random = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
+    pairs = (~torch.eye(count, dtype=torch.bool)).nonzero().T
+    graphs = []
+    for _ in range(simulations):
+        nodes = {
+            "pos": draw(times * count, 2),
+            "velocity": draw(times * count, 2),
+            "mass": (0.5 * draw(count)).exp().repeat(times),
+            "charge": draw(count).repeat(times),
+            "time": 0.3 * torch.arange(times, dtype=torch.float64).repeat_interleave(count),
+            "particle": torch.arange(count).repeat(times),
+        }
+        edges = torch.cat([pairs + count * k for k in range(times)], dim=1)
+        graphs.append(Graph.create(edges, nodes, specs={("nodes", "velocity"): Spec(irreps="1o")}))
+    return batch(graphs)
+
+
+REMEMBERED = world_lines()

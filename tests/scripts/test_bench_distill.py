@@ -44,6 +44,13 @@ def test_a_law_is_right_if_it_is_the_true_one(system, formula, right):
     assert right == (error < 1e-2) or error < 0.05
 
 
+def test_a_law_is_judged_where_most_particles_feel_no_force():
+    near = table()
+    near.variables["r"][:] *= 0.4
+    for formula, right in (("(0.5 - r)*Heaviside(r - 1)", True), ("-0.65*r*Heaviside(r - 1)", False)):
+        assert judge_law("discontinuous", parse(formula, list(near.variables)), near)[0] == right
+
+
 def test_a_law_in_other_variables_is_wrong():
     assert judge_law("spring", -sympy.Symbol("v"), table()) == (False, np.inf)
 

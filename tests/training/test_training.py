@@ -13,7 +13,7 @@ from sciml.training.dynamics import dynamics_data, initialize, train_dynamics
 from sciml.training.gauss_newton import (
     FormulaJacobian,
     LeastSquares,
-    RadialJacobian,
+    PairJacobian,
     field_jacobian,
     jacobian_by_columns,
     trainable,
@@ -65,6 +65,10 @@ def test_masses_start_from_momentum_and_close_it(data, model):
         {"output": "signed"},
         {"update": "force"},
         {"own_force": True},
+        {"own_force": ["v_vec", "e_y", "x_vec", "v_turned"]},
+        {"message": "potential", "output": "signed"},
+        {"message": "vectors", "output": "signed", "vectors": ["r_hat", "r_turned"]},
+        {"message": "vectors", "output": "linear", "third_law": False, "own_force": True},
     ],
 )
 def test_jacobian_of_radial_networks_equals_the_general_one(data, arguments):
@@ -73,7 +77,7 @@ def test_jacobian_of_radial_networks_equals_the_general_one(data, arguments):
     initialize(model, data)
     graph = data.train[:4]
     fast = field_jacobian(model, graph, "acceleration")
-    assert isinstance(fast, RadialJacobian)
+    assert isinstance(fast, PairJacobian)
     torch.testing.assert_close(fast(), jacobian_by_columns(model, graph, "acceleration"))
 
 

@@ -55,10 +55,10 @@ class ShortList:
                     if fitted is not None:
                         rough.append(fitted)
         except (Ended, KeyboardInterrupt):
-            for p in sorted(rough, key=lambda p: p.length)[:4]:
+            for p in sorted(rough, key=lambda p: self.length(p, len(few)))[:4]:
                 self.keep(fit(p.expression, self.table))
             raise
-        rough.sort(key=lambda p: p.length)
+        rough.sort(key=lambda p: self.length(p, len(few)))
         chosen = rough[:4]
         for p in sorted(rough[4:], key=lambda p: complexity(p.expression)):
             size = complexity(p.expression)
@@ -71,7 +71,7 @@ class ShortList:
             again = fit(p.expression, self.table)
             if again is None:
                 continue
-            close = again.length < self.best().length + CLOSE
+            close = self.length(again) < self.length(self.best()) + CLOSE
             for q in polish(again, self.table) if close else [again]:
                 self.keep(q)
 
@@ -82,7 +82,16 @@ class ShortList:
 
     def best(self) -> Polished:
         """Return the shortest description."""
-        return min(self.found.values(), key=lambda p: p.length)
+        return min(self.found.values(), key=self.length)
+
+    def length(self, p: Polished, rows: int | None = None) -> float:
+        """Return the description length of a formula that was fitted on so many rows, all if None.
+
+        A loss below that of the noise, where it is known, gains nothing: it describes the noise.
+        """
+        over = max(p.loss, FLOOR)
+        rows = len(self.table) if rows is None else rows
+        return p.length + 0.5 * rows * max(np.log(max(self.problem.noise, FLOOR) / over), 0.0)
 
     def done(self) -> bool:
         """Tell whether a simple formula leaves only noise: no feature of the library explains the rest."""
