@@ -262,8 +262,9 @@ class InteractionNetwork(nn.Module):
         Raises:
             ValueError: a law of terms for kinds of particles, or of variables that the model does not have.
         """
-        known = self._variables()
-        unknown = {str(s) for s in law.expression.free_symbols} - known - set(law.constants) - set(VECTORS)
+        known = self._variables() | {f"{n}_i" for term in law.terms for n in own_invariants(term.vector)}
+        known |= {str(term.symbol) for term in law.terms}
+        unknown = {str(s) for s in law.expression.free_symbols} - known - set(law.constants)
         if unknown:
             raise ValueError(
                 f"the law depends on {', '.join(sorted(unknown))}; the model has {', '.join(sorted(known))}"

@@ -13,6 +13,7 @@ from ase.md.verlet import VelocityVerlet
 from sciml.distill import search
 from sciml.distill.calculator import LawCalculator
 from sciml.distill.export import LawModule, table
+from sciml.distill.forces import Forces
 from sciml.distill.law import Constant, Law
 from sciml.distill.simulate import simulate
 from sciml.distill.terms import Term
@@ -207,8 +208,23 @@ def test_a_model_with_a_law_moves_by_it():
     assert [n for n, _ in placed.force.named_parameters()] == ["scalar.constants.a"]
     with pytest.raises(ValueError, match="depends on q_i, q_j; the model has m_i, m_j, r"):
         model.with_law(CASES["charges"])
-    with pytest.raises(ValueError, match="no scalar along the line of centres"):
+    with pytest.raises(ValueError, match="'e_z' is no vector of a node in 2 dimensions"):
         model.with_law(CASES["trap and field"])
+    with pytest.raises(ValueError, match="terms for kinds"):
+        model.with_law(CASES["kinds"])
+
+
+def test_a_model_with_a_law_of_terms_moves_by_it():
+    from sciml.builders import particle_graph
+
+    law, mass = CASES["trap and field"], np.array([1.0, 2.0, 0.5])
+    x = np.random.default_rng(0).normal(size=(3, 3))
+    graph = particle_graph(x[None], nodes={"particle": np.arange(3)[None], "mass": mass[None]})
+    placed = InteractionNetwork(3, given=["mass"]).with_law(law).double()
+    found = placed(graph).nodes["acceleration"].detach().numpy()
+    np.testing.assert_allclose(found, Forces(law, {"mass": mass})(x, 0 * x), rtol=1e-9)
+    names = [n for n, _ in placed.named_parameters()]
+    assert names == ["own_force.scalars.x_vec.constants.a", "own_force.scalars.e_z.constants.b"]
 
 
 def test_the_table_of_a_front_is_pysrs():
