@@ -163,8 +163,8 @@ def _by_time(table: MoleculeTable, shares: tuple[float, float]) -> np.ndarray:
         times = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)
     for row, cell in zip(table.rows[times.isna()], cells[times.isna()]):
         raise ValueError(
-            f"{table.source}: row {row} has the time {cell!r}; expected numbers, as 2021 or 3.5, in all "
-            "rows, or dates, as 2021-07-30, in all."
+            f"{table.source}: row {row} has the time {cell!r}; expected numbers in all rows, as 2021 or 3.5, "
+            "or dates in all, as 2021-07-30."
         )
     first = times.groupby(table.molecule).transform("min")  # of each molecule
     until = first.rank(method="max", pct=True).to_numpy()  # share of rows up to this time
