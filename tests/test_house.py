@@ -39,7 +39,9 @@ EXTRAS = (
 
 
 # Benchmarks time these beside us where somebody has installed them; nothing depends on them.
-PEERS = {"Bio", "biotite", "chemprop", "escnn", "graphein", "kymatio", "pysindy"}
+PEERS = {
+    "Bio", "biotite", "chemprop", "escnn", "graphein", "kymatio", "mace", "nequip", "pysindy", "schnetpack",
+}  # fmt: skip
 
 
 def python(*arguments: str) -> str:

@@ -31,11 +31,13 @@ class Deployed(nn.Module):
     than the cutoff, sorted by receiver; ``shift`` (edges, 3) int64, so that the vector of a pair is
     ``pos[receiver] - pos[sender] + shift @ cell``.
 
-    Output: energy () in eV, in double precision, references included (NaN if an element was not in training);
-    forces (atoms, 3) in eV/Å; virial (3, 3) in eV, of which the stress is the symmetric part over the volume.
+    Output: energy () in eV, in double precision, references included; forces (atoms, 3) in eV/Å; virial
+    (3, 3) in eV, of which the stress is the symmetric part over the volume. All are NaN if an element was not
+    in training.
     """
 
     references: Tensor
+    known: Tensor
 
     def __init__(self, model: Potential) -> None:
         super().__init__()
@@ -45,6 +47,9 @@ class Deployed(nn.Module):
         for number, value in (known or {}).items():
             table[number] = value
         self.register_buffer("references", table)
+        some = min(known or {1: 0.0})  # stands in for elements that the network has no weights of
+        numbers = torch.arange(ELEMENTS)
+        self.register_buffer("known", torch.where(table.isnan(), some, numbers))
 
     def forward(
         self,
@@ -57,7 +62,7 @@ class Deployed(nn.Module):
         """Return energy, forces and virial."""
         graph = Graph(
             edge_index=edge_index,
-            nodes={"pos": pos, "number": number},
+            nodes={"pos": pos, "number": self.known.index_select(0, number)},
             edges={"shift": shift},
             globals={"cell": cell[None]},
             node_counts=number.new_full((1,), number.shape[0]),
@@ -66,7 +71,8 @@ class Deployed(nn.Module):
         energy, forces, virial = self.model.derivatives(graph)
         assert virial is not None
         reference = self.references.index_select(0, number).sum()
-        return energy[0].double() + reference, forces, virial[0]
+        nothing = (0.0 * reference).to(forces.dtype)  # NaN where the reference is
+        return energy[0].double() + reference, forces + nothing, virial[0] + nothing
 
 
 def exported(model: Potential) -> ExportedProgram:
@@ -77,8 +83,9 @@ def exported(model: Potential) -> ExportedProgram:
     """
     deployed = Deployed(copy.deepcopy(model).eval().requires_grad_(False))
     like = next(deployed.model.parameters())
-    example = _example(like)
+    example = _example(like, min(model.references or {1: 0.0}))
     with torch.no_grad():
+        deployed(*example)  # what is computed once, as coupling constants, is no part of the program
         traced = make_fx(deployed, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
     atoms, edges = Dim("atoms", min=2), Dim("edges", min=2)
     shapes = ({0: atoms}, {0: atoms}, None, {1: edges}, {0: edges})
@@ -110,10 +117,10 @@ def export_run(run: str | Path, output: str | Path, dtype: torch.dtype = torch.f
     torch.export.save(exported(model.to(dtype)), output, extra_files={"sciml.json": json.dumps(facts)})
 
 
-def _example(like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def _example(like: Tensor, element: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return inputs that the program is traced with; its numbers of atoms and edges are no special ones."""
     pos = torch.rand(5, 3, generator=torch.Generator().manual_seed(0)).to(like)
     pairs = torch.tensor([(i, j) for j in range(5) for i in range(5) if i != j], device=like.device)
-    number = torch.ones(5, dtype=torch.long, device=like.device)
+    number = torch.full((5,), element, dtype=torch.long, device=like.device)
     shift = torch.zeros(len(pairs), 3, dtype=torch.long, device=like.device)
     return number, pos, torch.zeros(3, 3).to(like), pairs.T.contiguous(), shift

@@ -48,7 +48,7 @@ class StructureData:
     spread: Float[np.ndarray, "targets"]
     rest: Float[np.ndarray, "targets"]
 
-    def byby_elements(self, graph: Graph) -> Float[np.ndarray, "graphs targets"]:
+    def by_composition(self, graph: Graph) -> Float[np.ndarray, "graphs targets"]:
         """Return what is expected from the numbers of atoms alone."""
         return counts(graph, self.elements) @ self.composition
 
@@ -264,7 +264,7 @@ def mean_errors(model: StructurePredictor, data: StructureData) -> dict[str, dic
     for graph in Batches(data.test, EVALUATED):
         true = graph.globals["y"].double().numpy()
         left["network"].append(model.answer(graph.to(device)).cpu().numpy() - true)
-        left["composition"].append(data.byby_elements(graph) - true)
+        left["composition"].append(data.by_composition(graph) - true)
         left["mean"].append(data.mean - true)
     found = {}
     for who, errors in left.items():

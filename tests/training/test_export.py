@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from sciml.builders import atoms_graph
-from sciml.models import PaiNN, PotentialEnsemble, SchNet
+from sciml.models import MACE, NequIP, PaiNN, PotentialEnsemble, SchNet
 from sciml.training.export import INPUTS, exported
 from sciml.training.run import RunError, save_config
 
@@ -63,12 +63,14 @@ def structures():
     "make",
     [
         lambda: potential(PaiNN, repulsion="zbl"),
+        lambda: potential(NequIP, lmax=1, hidden=(8,)),
+        lambda: potential(MACE, lmax=1, hidden=(8,)),
         pytest.param(
             lambda: PotentialEnsemble([potential(SchNet), potential(SchNet, scale=2.0)]).double(),
             marks=pytest.mark.slow,
         ),
     ],
-    ids=["PaiNN with repulsion", "ensemble of SchNets"],
+    ids=["PaiNN with repulsion", "NequIP", "MACE", "ensemble of SchNets"],
 )
 def test_exported_is_eager_for_structures_of_all_sizes(make):
     model = make().eval()

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from sciml.nn.equivariant.form import CONVOLUTION, Program, derivative
 from sciml.nn.equivariant.paths import Paths, coupling
@@ -57,9 +57,13 @@ def _has_llvm() -> bool:
 
 
 def has_fused(like: Tensor) -> bool:
-    """Whether there is a fused path for a tensor: on CPU, in single or double precision, with llvmlite."""
+    """Whether there is a fused path for a tensor: on CPU, in single or double precision, with llvmlite.
+
+    Other classes of tensors, as those that a trace is made with, have no memory to point at.
+    """
     return (
-        like.device.type == "cpu"
+        type(like) in (Tensor, nn.Parameter)
+        and like.device.type == "cpu"
         and like.dtype in (torch.float32, torch.float64)
         and not torch.compiler.is_compiling()
         and _has_llvm()
