@@ -12,7 +12,7 @@ import sympy
 from sciml.distill.expression import complexity, evaluate, parameters
 from sciml.distill.front import EFFECTIVE_ROWS, Candidate, Front
 from sciml.distill.motion.bank import held_out_rows
-from sciml.distill.motion.model import Fit, Model, Part, fit_rows, part
+from sciml.distill.motion.model import Fit, Model, Part, fit_rows, part, residuals
 from sciml.distill.motion.rows import Observed, energy
 from sciml.distill.motion.simpler import ODD, flattened, odd_exponents, released, simpler_forms
 from sciml.distill.motion.structure import Fitted, Fitter
@@ -130,12 +130,18 @@ class Formulas:
             if not self.coarse:  # rows tell exponents better than splines
                 formulas = list(dict.fromkeys([*formulas, *map(released, formulas)]))
             options = [self._alike(e, own, table, label) for e in formulas]
-            candidates.append(options)
+            candidates.append(self._finite(options, found) or [self._constants(table, label)])
             if self.coarse and table.channel.block == "pair":
                 rivals = self._likeliest(probes(front, table), table, most=PROBES)
                 self.probes = [self._alike(e, own, table, label) for e in rivals]
                 self.probed = len(candidates) - 1
         return self._fit_all(found, candidates, fronts)
+
+    def _finite(self, options: list[list[Part]], found: Fitted) -> list[list[Part]]:
+        """Leave out what is not finite on all rows, as beyond the table: it would spoil all sums."""
+        alone = [self._model(tuple(option), found) for option in options]
+        rest = [residuals(model, self.observed, self.held, False) for model in alone]
+        return [option for option, r in zip(options, rest, strict=True) if np.isfinite(r).all()]
 
     def _constants(self, table: Table, label: str) -> list[Part]:
         block = self.fitter.bank.blocks[table.channel.block]
