@@ -16,7 +16,7 @@ export MALLOC_MMAP_THRESHOLD_ := 8589934592
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install discover test test-slow check format bench lock clean
+.PHONY: help install discover test test-slow coverage check format bench lock clean
 
 help:  ## list the targets
 	@echo 'Targets (options go to the script or to pytest: make discover ARGS="data.ephemeris=de440")'
@@ -27,10 +27,13 @@ install: $(STAMP)  ## create .venv and install all that requirements.lock names
 discover: $(STAMP)  ## find the law of gravity and the planets' masses in JPL's ephemerides
 	@$(BIN)/python scripts/discover.py experiment=orbits $(ARGS)
 
-# Two processes of one thread each. Coverage is asked of the whole suite only, not of a part of it.
-test test-slow: export OMP_NUM_THREADS := 1
-test: $(STAMP)  ## run the tests; at least 90 % of sciml/ must be covered
-	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --cov=sciml --cov-report=term:skip-covered --cov-fail-under=90)
+# Two processes of one thread each.
+test test-slow coverage: export OMP_NUM_THREADS := 1
+test: $(STAMP)  ## run the tests
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2)
+
+coverage: $(STAMP)  ## run the tests, in twice the time; at least 90 % of sciml/ must be covered
+	@$(BIN)/python -m pytest -n 2 --cov=sciml --cov-report=term:skip-covered --cov-fail-under=90
 
 test-slow: $(STAMP)  ## run the tests that take more than 10 seconds each
 	@$(BIN)/python -m pytest -m slow $(ARGS)

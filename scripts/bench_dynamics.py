@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from common import EXPECTED, fail, keep_memory
+from common import run_plain
 from omegaconf import OmegaConf
 
 from sciml.datasets.frames import shipped_ethanol
@@ -97,10 +97,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
-    keep_memory()
-    try:
-        main(sys.argv[1:])
-    except EXPECTED as error:
-        fail(str(error))
+    run_plain(main)

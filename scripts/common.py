@@ -1,9 +1,13 @@
-"""What the scripts share: checked overrides, errors in one line, and the run directory as last line."""
+"""What the scripts share: checked overrides, errors in one line, and the run directory as last line.
+
+Nothing here imports torch, so that a wrong command is told at once.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import difflib
+import importlib
 import logging
 import os
 import signal
@@ -24,7 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sciml.training.run import RunError
+from sciml.training.errors import RunError
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 EXPECTED = (
@@ -37,6 +41,31 @@ EXPECTED = (
     OmegaConfBaseException,
 )
 INTERRUPTED = 130  # the shell's number for Ctrl-C
+
+
+def road(name: str) -> Callable[..., Any]:
+    """Return ``module:function``, imported when it is called: commands wait for what they need alone."""
+    module, _, function = name.partition(":")
+
+    def go(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(module), function)(*arguments)
+
+    return go
+
+
+def run_plain(task: Callable[[list[str]], None]) -> None:
+    """Run a script that takes ``key=value`` arguments without Hydra: end with a message, never a traceback.
+
+    Set ``SCIML_DEBUG=1`` to see tracebacks.
+    """
+    keep_memory()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        task(sys.argv[1:])
+    except EXPECTED as error:
+        if os.environ.get("SCIML_DEBUG"):
+            raise
+        fail(str(error))
 
 
 def main(task: Callable[[DictConfig], Path | None], config_name: str) -> None:

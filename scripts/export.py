@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
-import torch
-from common import EXPECTED, fail, keep_memory
+from common import run_plain
 from omegaconf import OmegaConf
 
-from sciml.training.export import export_run
-from sciml.training.run import RunError
+from sciml.training.errors import RunError
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = ("float32", "float64")
 USAGE = "python scripts/export.py run=DIR output=FILE.pt2 [dtype=float64]"
 
 
@@ -24,16 +21,13 @@ def main(arguments: list[str]) -> None:
     output = Path(options["output"])
     if output.suffix != ".pt2":
         raise RunError(f"output={output}: torch.export names its files *.pt2.")
-    export_run(options["run"], output, DTYPES[options["dtype"]])
+    import torch
+
+    from sciml.training.export import export_run
+
+    export_run(options["run"], output, getattr(torch, options["dtype"]))
     print(output, flush=True)
 
 
 if __name__ == "__main__":
-    import sys
-
-    keep_memory()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        main(sys.argv[1:])
-    except EXPECTED as error:
-        fail(str(error))
+    run_plain(main)

@@ -16,7 +16,8 @@ from rich.text import Text
 from sciml.datasets import FieldSeries, load_field
 from sciml.distill.fields import FieldDiscovery, discover, learn_stencils, prepared, read_stencils, report
 from sciml.distill.report.terminal import STYLE
-from sciml.training.run import RunError, build, check_same_run, load_config, load_run, open_run, write_json
+from sciml.training.errors import RunError
+from sciml.training.run import build, check_same_run, load_config, load_run, open_run, write_json
 
 log = logging.getLogger(__name__)
 NO_LAW = 3  # exit status where no equation is good enough

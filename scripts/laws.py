@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from common import fail, interrupts
+from dynamics import load_trajectories_of
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
-from train import load_trajectories_of
 
 from sciml.datasets.trajectories import Trajectories
 from sciml.distill import Front
@@ -21,7 +21,8 @@ from sciml.distill.law import Law, with_error
 from sciml.distill.live import LiveFront
 from sciml.distill.motion import Discovery, discover, write_motion_report
 from sciml.distill.report.terminal import STYLE
-from sciml.training.run import RunError, check_same_run, open_run, save_config, write_json
+from sciml.training.errors import RunError
+from sciml.training.run import check_same_run, open_run, save_config, write_json
 
 log = logging.getLogger(__name__)
 NO_LAW = 3  # exit status where no law is good enough

@@ -21,8 +21,8 @@ from sciml.distill import Front
 from sciml.distill.pairs import PairLaw, distill_pairs, write_pair_report
 from sciml.distill.report.terminal import STYLE
 from sciml.models import Potential
+from sciml.training.errors import RunError
 from sciml.training.run import (
-    RunError,
     check_same_run,
     load_config,
     load_run,

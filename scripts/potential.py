@@ -15,12 +15,13 @@ from rich.table import Table
 from sciml.datasets import Frames, PotentialData, potential_data, read_frames
 from sciml.datasets.frames import shipped_ethanol
 from sciml.models import Potential, PotentialEnsemble
+from sciml.training.errors import RunError
 from sciml.training.potential import UNITS, errors, train_potential
 from sciml.training.potential_baselines import PairPotential, constant
 from sciml.training.potential_ensemble import UNITS as UNCERTAINTY_UNITS
 from sciml.training.potential_ensemble import judge_uncertainty, train_ensemble
 from sciml.training.pretraining import take_encoder
-from sciml.training.run import RunError, build, check_same_run, load_run, open_run, write_json
+from sciml.training.run import build, check_same_run, load_run, open_run, write_json
 
 log = logging.getLogger(__name__)
 ENSEMBLE = "sciml.models.PotentialEnsemble"

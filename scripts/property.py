@@ -20,9 +20,10 @@ from sciml.datasets.tables import read_table
 from sciml.models import PropertyPredictor
 from sciml.models.descriptor_process import MOST
 from sciml.training.agreement import affinity_metrics, label_metrics
+from sciml.training.errors import RunError
 from sciml.training.property import PropertyData, predicted, property_data, train_property
 from sciml.training.property_baselines import property_baselines
-from sciml.training.run import RunError, build, check_same_run, load_run, open_run, write_json, write_text
+from sciml.training.run import build, check_same_run, load_run, open_run, write_json, write_text
 
 log = logging.getLogger(__name__)
 NAMED = {"freesolv": freesolv}

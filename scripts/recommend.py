@@ -13,6 +13,7 @@ from omegaconf import DictConfig, open_dict
 from sciml.datasets import read_pairs
 from sciml.datasets.simulated_pairs import simulated_preferences, southern_women
 from sciml.models import CollaborativeFilter
+from sciml.training.errors import RunError
 from sciml.training.recommend import (
     PreferenceData,
     judge,
@@ -21,7 +22,7 @@ from sciml.training.recommend import (
     scores_of,
     train_recommender,
 )
-from sciml.training.run import RunError, build, check_same_run, open_run, write_json
+from sciml.training.run import build, check_same_run, open_run, write_json
 
 log = logging.getLogger(__name__)
 K = (10, 20)

@@ -17,9 +17,9 @@ from sciml.datasets.store import GraphStore
 from sciml.datasets.structure_properties import QM9, Source, g2, qm9, structure_store, structures_of
 from sciml.models import StructurePredictor
 from sciml.models.structure_predictor import READOUTS
+from sciml.training.errors import RunError
 from sciml.training.pretraining import denoising_errors, pretrain, take_encoder
 from sciml.training.run import (
-    RunError,
     build,
     check_same_run,
     load_run,

@@ -15,7 +15,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from sciml.builders.atoms import ELEMENTS
 from sciml.graph import Graph
 from sciml.models.potential import Potential
-from sciml.training.run import RunError, load_run
+from sciml.training.errors import RunError
+from sciml.training.run import load_run
 
 INPUTS = ("number", "pos", "cell", "edge_index", "shift")
 

@@ -13,8 +13,9 @@ from sciml.graph import Graph
 from sciml.models.denoiser import Denoiser
 from sciml.models.potential import LayeredPotential
 from sciml.training.data import Batches, GraphData
+from sciml.training.errors import RunError
 from sciml.training.fit import SupervisedTask, fit, half_cosine, progress
-from sciml.training.run import RunError, load_run
+from sciml.training.run import load_run
 
 log = logging.getLogger(__name__)
 EVALUATED = 128  # structures at a time, where nothing is learned

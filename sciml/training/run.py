@@ -27,12 +27,10 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from sciml.training.errors import RunError
+
 ALLOWED = ("sciml", "torch.optim")
 PACKAGES = ("sciml", "torch", "lightning", "e3nn", "numpy", "scipy", "sympy", "hydra-core")
-
-
-class RunError(RuntimeError):
-    """A run directory cannot be written, read or resumed; the message says which file and what to do."""
 
 
 # --------------------------------------------------------------------- writing

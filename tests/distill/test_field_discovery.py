@@ -305,6 +305,7 @@ def test_forcing_in_time_is_no_law():
     assert discover(FieldSeries(values[..., None], x[0, 1], 0.03)).verdict != "law"
 
 
+@pytest.mark.slow
 def test_a_coefficient_that_varies_in_space_is_no_plain_law():
     n = 64
     x = np.arange(n) * 2 * np.pi / n

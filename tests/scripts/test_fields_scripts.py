@@ -75,6 +75,7 @@ def test_another_run_does_not_go_on_there(run):
     assert "another seed" in done.stderr
 
 
+@pytest.mark.slow
 def test_several_channels_have_a_law_each(tmp_path):
     command(
         "simulate",

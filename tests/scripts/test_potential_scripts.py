@@ -12,7 +12,7 @@ from omegaconf import open_dict
 import sciml
 from sciml.datasets.frames import shipped_ethanol
 from sciml.models import PotentialEnsemble
-from sciml.training.run import RunError
+from sciml.training.errors import RunError
 
 SMALL = [
     "model.channels=12",

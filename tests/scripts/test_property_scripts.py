@@ -9,7 +9,7 @@ from rdkit import Chem
 from test_scripts import command, config
 
 import sciml
-from sciml.training.run import RunError
+from sciml.training.errors import RunError
 
 SMILES = [a + "C" * n + b for n in range(1, 9) for a in ("", "O", "N", "F") for b in ("", "Cl", "C#N")]
 SMALL = ["task.epochs=2", "task.members=2", "model.channels=8"]

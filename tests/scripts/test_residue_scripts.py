@@ -13,7 +13,7 @@ from omegaconf import open_dict
 
 import sciml
 from sciml.datasets.structures import shipped
-from sciml.training.run import RunError
+from sciml.training.errors import RunError
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("1ubi.pdb.gz", "1ejg.pdb.gz", "5pti.cif.gz", "1a8o.cif.gz", "1orc.pdb.gz")

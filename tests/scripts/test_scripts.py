@@ -17,7 +17,7 @@ from omegaconf import OmegaConf, open_dict
 import sciml
 from sciml.datasets import simulated, write_npz
 from sciml.distill import Law
-from sciml.training.run import RunError
+from sciml.training.errors import RunError
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "conf/experiment").glob("*.yaml"))
@@ -84,7 +84,7 @@ def test_images_have_no_forces(tmp_path):
 
 @pytest.mark.parametrize("experiment", [e for e in EXPERIMENTS if kind(e) == "dynamics"])
 def test_every_experiment_composes_and_takes_a_step(experiment, gravity, tmp_path):
-    from train import train
+    from dynamics import train
 
     overrides = [f"experiment={experiment}", *(f"{k}={v}" for k, v in SMALL.items())]
     chosen = config(*overrides, run_dir=tmp_path)
@@ -160,7 +160,7 @@ def test_help_is_for_newcomers():
 
 
 def test_a_missing_path_a_missing_file_and_a_wrong_suffix_say_so(tmp_path):
-    from train import train
+    from dynamics import train
 
     chosen = config("experiment=messages", run_dir=tmp_path)
     with pytest.raises(RunError, match=r"data\.path=FILE"):
@@ -173,7 +173,7 @@ def test_a_missing_path_a_missing_file_and_a_wrong_suffix_say_so(tmp_path):
 
 
 def test_a_model_of_foreign_code_is_refused(gravity, tmp_path):
-    from train import train
+    from dynamics import train
 
     chosen = config("experiment=messages", f"data.path={gravity}", run_dir=tmp_path)
     chosen.model._target_ = "os.system"
@@ -182,7 +182,7 @@ def test_a_model_of_foreign_code_is_refused(gravity, tmp_path):
 
 
 def test_a_run_directory_of_another_run_is_refused(gravity, tmp_path):
-    from train import train
+    from dynamics import train
 
     small = [f"{k}={v}" for k, v in SMALL.items()]
     overrides = ["experiment=messages", f"data.path={gravity}", "model.output=log", *small]
@@ -215,7 +215,7 @@ def test_a_read_only_folder_and_bad_data_end_with_one_message(gravity, tmp_path)
 
 
 def test_distilling_what_is_no_run_says_so(tmp_path):
-    from distill import distill_run
+    from messages import distill_run
 
     with pytest.raises(RunError, match="no run directory"):
         distill_run(tmp_path, config(run_dir="x").distill, 0)
@@ -240,16 +240,22 @@ def discovered(gravity, tmp_path_factory):
     return run_dir
 
 
-def test_three_bodies_give_the_law_and_their_masses(discovered):
-    found = json.loads((discovered / "report.json").read_text())
+def gravity_and_masses(run_dir):
+    """Assert that a run found attraction by m m / r² and the masses; return its report."""
+    found = json.loads((run_dir / "report.json").read_text())
     assert found["verdict"] == "law"
-    law = Law.load(discovered / "law.json")
+    law = Law.load(run_dir / "law.json")
     m, n, r = np.array([0.3, 0.5]), np.array([0.7, 0.2]), np.array([0.4, 2.0])
     ratio = law.numpy(m_i=m, m_j=n, r=r) / (m * n / r**2)
     assert ratio[0] == pytest.approx(ratio[1])
     assert ratio[0] < 0
     for entry in found["hidden"]["mass"].values():
         assert entry["value"] == pytest.approx(entry["reference"], rel=1e-8)
+    return found
+
+
+def test_three_bodies_give_the_law_and_their_masses(discovered):
+    found = gravity_and_masses(discovered)
     for exponent in found["law"]["exponents"].values():
         assert exponent["value"] == pytest.approx(exponent["snapped"], abs=1e-8)
     assert found["rollout"]["energy_drift"] < 1e-8
@@ -281,6 +287,7 @@ def test_the_model_of_a_run_loads_and_predicts(discovered, gravity):
     assert error < 0.05
 
 
+@pytest.mark.slow
 def test_interrupted_training_and_search_keep_what_they_had_and_go_on(gravity, tmp_path):
     run_dir = tmp_path / "run"
     arguments = ["experiment=messages", f"data.path={gravity}", f"run_dir={run_dir}", "model.output=log"]
@@ -310,7 +317,7 @@ def test_interrupted_training_and_search_keep_what_they_had_and_go_on(gravity, t
 
 
 def test_interrupted_search_keeps_its_front(discovered, monkeypatch, gravity, tmp_path):
-    import distill as script
+    import messages as script
 
     from sciml.distill import Front, pipeline
 
@@ -394,15 +401,7 @@ def laws_of_motion(gravity, tmp_path_factory):
 
 def test_a_file_of_trajectories_gives_the_law_and_masses_without_a_network(laws_of_motion):
     run_dir, printed = laws_of_motion
-    found = json.loads((run_dir / "report.json").read_text())
-    assert found["verdict"] == "law"
-    law = Law.load(run_dir / "law.json")
-    m, n, r = np.array([0.3, 0.5]), np.array([0.7, 0.2]), np.array([0.4, 2.0])
-    ratio = law.numpy(m_i=m, m_j=n, r=r) / (m * n / r**2)
-    assert ratio[0] == pytest.approx(ratio[1])
-    assert ratio[0] < 0
-    for entry in found["hidden"]["mass"].values():
-        assert entry["value"] == pytest.approx(entry["reference"], rel=1e-8)
+    found = gravity_and_masses(run_dir)
     assert found["rollout"]["energy_drift"] < 1e-8
     assert found["rollout"]["momentum_drift"] < 1e-10
     assert found["extrapolation"]["left"] < 1e-8
@@ -420,7 +419,7 @@ def test_a_network_chosen_where_there_is_none_is_refused(gravity, tmp_path):
 
 
 def test_a_run_without_a_network_has_nothing_to_distill(laws_of_motion):
-    from distill import distill_run
+    from messages import distill_run
 
     with pytest.raises(RunError, match=r"no network.*law\.json"):
         distill_run(laws_of_motion[0], config(run_dir="x").distill, 0)

@@ -12,7 +12,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from omegaconf import OmegaConf, open_dict
 
 import sciml
-from sciml.training.run import RunError, save_config
+from sciml.training.errors import RunError
+from sciml.training.run import save_config
 
 NAMES = ("CH4", "NH3", "H2O", "C2H2", "HCN", "H2CO", "CH3OH", "C2H6")
 SIZES = ["model.channels=8", "model.layers=1", "model.radial=4", "model.cutoff=3.0"]
@@ -112,9 +113,9 @@ def test_a_potential_that_knows_more_than_pairs(tmp_path):
 
 
 def test_what_simulate_says_of_molecules(tmp_path):
-    import simulate
+    from simulations import simulated
 
     settings = common._compose("simulate", [f"output={tmp_path}/a.extxyz", 'molecule="C("'])
     with pytest.raises(ValueError, match="no such file, and as SMILES"):
-        simulate.run(settings)
+        simulated(settings)
     assert not list(tmp_path.iterdir())

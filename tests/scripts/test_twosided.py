@@ -10,7 +10,7 @@ from test_scripts import command, config
 import sciml
 from sciml.datasets import read_pairs, write_pairs
 from sciml.datasets.simulated_pairs import simulated_drug_target
-from sciml.training.run import RunError
+from sciml.training.errors import RunError
 
 SMALL = {
     "drug_target": ["task.epochs=1", "data.simulate.drugs=20", "data.simulate.targets=12"],
@@ -21,7 +21,8 @@ SIZES = ("drug_target.drugs=9", "drug_target.targets=5", "drug_target.share=1.0"
 
 
 def run(experiment, tmp_path, *overrides):
-    from train import drug_target, recommend
+    from drug_target import drug_target
+    from recommend import recommend
 
     chosen = config(
         f"experiment={experiment}", *SMALL[experiment], "model.channels=8", *overrides, run_dir=tmp_path

@@ -12,8 +12,9 @@ from ase.build import bulk
 
 from sciml.builders import atoms_graph
 from sciml.models import MACE, NequIP, PaiNN, PotentialEnsemble, SchNet
+from sciml.training.errors import RunError
 from sciml.training.export import INPUTS, exported
-from sciml.training.run import RunError, save_config
+from sciml.training.run import save_config
 
 SMALL = {"channels": 6, "layers": 1, "radial": 5, "cutoff": 3.0, "references": {"C": -1000.0, "O": -2000.5}}
 ALONE = """

@@ -13,9 +13,10 @@ from sciml.datasets import Frames, potential_data, read_frames
 from sciml.datasets.frames import shipped_ethanol
 from sciml.models import PaiNN, PotentialEnsemble, Prediction, SchNet
 from sciml.physics import SciMLCalculator
+from sciml.training.errors import RunError
 from sciml.training.potential import train_potential
 from sciml.training.potential_ensemble import calibrate, duration, judge_uncertainty, train_ensemble
-from sciml.training.run import RunError, build, load_checkpoint
+from sciml.training.run import build, load_checkpoint
 
 SMALL = {"channels": 8, "layers": 1, "radial": 6, "cutoff": 3.0, "references": {"O": -2040.0, "H": -13.6}}
 

@@ -9,8 +9,9 @@ from omegaconf import OmegaConf
 import sciml
 from sciml.builders import atoms_graph
 from sciml.models import Denoiser, PaiNN, StructurePredictor
+from sciml.training.errors import RunError
 from sciml.training.pretraining import denoising_errors, pretrain, take_encoder
-from sciml.training.run import RunError, open_run, save_config
+from sciml.training.run import open_run, save_config
 
 SIZES = {"channels": 16, "layers": 2, "radial": 6, "cutoff": 3.0}
 NAMES = ("CH4", "NH3", "H2O", "C2H2", "HCN", "H2CO", "CH3OH", "C2H6")

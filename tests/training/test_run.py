@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 
 import sciml
 from sciml.models import InteractionNetwork
+from sciml.training.errors import RunError
 from sciml.training.run import (
     AtomicCheckpoints,
-    RunError,
     build,
     load_checkpoint,
     load_config,
