@@ -199,7 +199,7 @@ def test_constant_and_repeated_columns_reach_the_model_as_they_were():
     X = points(2, 300)
     wide = np.column_stack([X[:, 0], np.full(300, 2.0), X[:, 1], X[:, 0]])
     model = lambda X: X[:, 0] * X[:, 1] + X[:, 2] * X[:, 3]
-    front = search(wide, model(wide), ["p", "q", "r", "s"], model=model, seconds=30)
+    front = search(wide, model(wide), ["p", "q", "r", "s"], model=model, seconds=120)
     assert front.best().loss < 1e-20
     assert front.best().expression.free_symbols == set(sympy.symbols("p r"))
 

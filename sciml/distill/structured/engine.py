@@ -15,7 +15,7 @@ import sympy
 from sciml.distill.front import Candidate, Front, Problem
 from sciml.distill.structured import powers, products, sums, targets
 from sciml.distill.structured.budget import Budget, Ended
-from sciml.distill.structured.material import Material
+from sciml.distill.structured.material import PLAIN_FACTORS, Material
 from sciml.distill.structured.reduction import Guide, Reduced, dimensionless, part, parts
 from sciml.distill.structured.screening import active_variables
 from sciml.distill.structured.shortlist import ENGINE, ShortList
@@ -24,7 +24,8 @@ from sciml.distill.structured.table import Table, check, prepare
 
 log = logging.getLogger(__name__)
 FEWEST = 60  # rows that a smoother or a forest is fitted to
-FIRST = 4  # stages of a pass that come before smaller problems: up to sums for the target itself
+FIRST = 3  # stages of a pass that come before smaller problems: up to sums for the target itself
+LIKELY, PRODUCTS = 24, 96  # products that are tried before sums, and after them
 EASY = 2  # variables of a smaller problem that is solved before the many sums are tried
 
 
@@ -131,15 +132,18 @@ class _Search:
         if not strict:
             yield sums.propose(few, material.plain, "y", depth=2)
         self.budget.look()
-        composites = material.factors(strict)
-        self.budget.look()
-        yield itertools.islice(products.propose(few, composites), 96)
-        yield [e for t in targets.FUNCTIONS.values() for e in products.inside(few, composites, t)]
-        for name in targets.TARGETS:
+        yield itertools.islice(products.propose(few, material.factors(strict, PLAIN_FACTORS)), LIKELY)
+        for n, name in enumerate(targets.TARGETS):
             self.budget.look()
             features = material.consistent if strict else material.features
             yield sums.propose(few, features, name, strict)[:30]
             shortlist.trusted = 22  # sums imitate much: after the first, smaller problems go first
+            if not n:
+                self.budget.look()
+                composites = material.factors(strict)
+                self.budget.look()
+                yield itertools.islice(products.propose(few, composites), PRODUCTS)
+                yield [e for t in targets.FUNCTIONS.values() for e in products.inside(few, composites, t)]
 
     def smaller(self, active: list[int]) -> Iterator[Iterable[sympy.Expr]]:
         """Yield what is found in the smaller problems that this one comes down to."""

@@ -16,6 +16,7 @@ from sciml.distill.structured.table import Table
 FEW, MANY = 600, 2000  # rows on which formulas are proposed, and on which a residual is probed
 FEATURES = 15_000
 PLAIN = 4000
+FACTORS, PLAIN_FACTORS = 3000, 1000  # of a kind; these many take a moment
 PROBES = 4000
 VARIABLES = 8
 
@@ -52,9 +53,9 @@ class Material:
         """Terms of sums that have the unit of the target under some transformation."""
         return library(self.atoms, self.jumps, FEATURES, targets.goals(self.few))
 
-    def factors(self, strict: bool) -> products.Factors:
-        """Return the composite factors of products; if strict, of dimensionless arguments."""
-        return products.factors(self.atoms, 3000, strict)
+    def factors(self, strict: bool, limit: int = FACTORS) -> products.Factors:
+        """Return the composite factors of products, at most ``limit`` of a kind; if strict, of pure numbers."""
+        return products.factors(self.atoms, limit, strict)
 
     @cached_property
     def probes(self) -> Float[np.ndarray, "features rows"]:

@@ -144,15 +144,17 @@ def factors(atoms: Atoms, limit: int, strict: bool = False) -> Factors:
     cost = atoms.cost(u) + UNIT * ~pure
     if strict:
         u, cost = u[pure], cost[pure]
-    order = np.argsort(cost, kind="stable")
+    room = [2 * limit // (1 + len(kind.scales)) for kind in KINDS]
+    order = np.argsort(cost, kind="stable")[: max(room)]
     u, cost = u[order], cost[order]
     values = np.clip(atoms.monomials(u), -1e30, 1e30).astype(np.float32)  # proposals need no more
     n = atoms.variables
     derived = np.eye(u.shape[1])[n:]
     one, negative = np.ones(len(derived)), atoms.negative[:, n:].any(0)
-    blocks = [(derived, -one.astype(int), one, atoms.cost(derived), atoms.logs.T[n:], negative)]
+    logs = atoms.logs.T[n:].astype(np.float32)
+    blocks = [(derived, -one.astype(int), one, atoms.cost(derived), logs, negative)]
     for number, kind in enumerate(KINDS):
-        fits = np.flatnonzero(cost <= kind.budget)[: 2 * limit // (1 + len(kind.scales))]
+        fits = np.flatnonzero(cost <= kind.budget)[: room[number]]
         for c in kind.scales:
             with np.errstate(all="ignore"):
                 z = c * values[fits]

@@ -106,16 +106,16 @@ class ShortList:
             return False
         if self.material is None or len(self.table) < 2 * FEW:
             return False
-        many, probes = self.material.many, self.material.probes
+        many = self.material.many
         bound = Fit(best.expression, many.symbols, many.X, many.y, many.weights)
         r = bound.residual()
-        F = probes * bound.root
+        # this takes a moment, the features many; and what oscillates is orthogonal to every smooth feature
+        if neighbour_correlation(many.X[:, self.material.active], r) > 4 / np.sqrt(len(r)):
+            return False
+        F = self.material.probes * bound.root
         F /= np.abs(F).max(1, keepdims=True) + 1e-300
         z = (F @ r) / np.sqrt((F**2) @ (r**2) + 1e-300)  # White (1980): the noise need not be equal
-        if np.abs(z).max() > np.sqrt(2 * np.log(len(F))) + 1:
-            return False
-        # what oscillates is orthogonal to every smooth feature, and yet like its neighbours
-        return neighbour_correlation(many.X[:, self.material.active], r) < 4 / np.sqrt(len(r))
+        return bool(np.abs(z).max() < np.sqrt(2 * np.log(len(F))) + 1)
 
     def _plain(self, expression: sympy.Expr) -> bool:
         """Whether a formula is too simple, and its exponents too round, to be there by chance."""
