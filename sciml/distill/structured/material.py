@@ -54,7 +54,7 @@ class Material:
         return library(self.atoms, self.jumps, FEATURES, targets.goals(self.few))
 
     def factors(self, strict: bool, limit: int = FACTORS) -> products.Factors:
-        """Return the composite factors of products, at most ``limit`` of a kind; if strict, of pure numbers."""
+        """Return composite factors of products, at most ``limit`` of a kind; if strict, of pure numbers."""
         return products.factors(self.atoms, limit, strict)
 
     @cached_property
