@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import comb
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -132,6 +132,14 @@ def unwrap(position: Vectors, box: Float[np.ndarray, dim] | None) -> Vectors:
     jumps = np.round(steps / np.where(edges > 0, edges, np.inf))
     shifts = np.concatenate([np.zeros_like(position[:, :1]), np.cumsum(jumps, axis=1)], axis=1)
     return position - shifts * edges
+
+
+def nearest_image(displacement: Any, box: Float[np.ndarray, dim] | None) -> Any:
+    """Return displacements [..., dim] to the nearest periodic image; any array with NumPy's operators."""
+    if box is None:
+        return displacement
+    edges = np.where(np.isfinite(box), box, 1.0)
+    return displacement - np.where(np.isfinite(box), np.round(displacement / edges) * edges, 0.0)
 
 
 def _fit(

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from scipy.interpolate import BSpline
 
 from sciml.distill.motion.rows import Observed
+from sciml.physics.differentiate import nearest_image
 from sciml.physics.vectors import NODE_INVARIANTS, PAIR_INVARIANTS, VECTORS
 
 FINE, COARSE = 9, 4  # splines of main and of other forces
@@ -122,11 +123,7 @@ def pair_geometry(observed: Observed, s: int) -> tuple[np.ndarray, np.ndarray]:
     """Return displacement and relative velocity of all pairs, [time, receiver, sender, dim]."""
     x, v = observed.position[s], observed.velocity[s]
     d, u = x[:, :, None] - x[:, None], v[:, :, None] - v[:, None]
-    box = observed.data.box
-    if box is not None:
-        edges = np.where(np.isfinite(box), box, 1.0)
-        d = d - np.where(np.isfinite(box), np.round(d / edges) * edges, 0.0)
-    return d, u
+    return nearest_image(d, observed.data.box), u
 
 
 def fill(observed: Observed, senders: Float[np.ndarray, "bases particles"] | None = None) -> Bank:

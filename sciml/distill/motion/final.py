@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from sciml.distill.expression import complexity
 from sciml.distill.motion.model import Model
-from sciml.distill.motion.paths import PathFit, fit_paths
+from sciml.distill.motion.paths import SPACINGS, PathFit, fit_paths
 from sciml.distill.motion.rows import Observed
 from sciml.distill.motion.simpler import ODD, flattened, odd_exponents, same_values, simpler_forms
 from sciml.distill.motion.verdict import CLOSE
@@ -18,6 +19,7 @@ from sciml.distill.motion.verdict import CLOSE
 log = logging.getLogger(__name__)
 
 WEAK = 4.0  # standard errors from zero within which leaving a force out is tried
+LONGER = 1.2  # times the residual of shorter pieces that longer ones may leave
 MOST = 6  # laws that are compared by paths
 WITHIN = 25.0  # nats by which rows may prefer another law
 
@@ -30,11 +32,13 @@ class Final:
         fit: its fit.
         length: its description length in nats.
         rivals: other laws that paths do not tell from it, in words.
+        far: whether it was followed through pieces much longer than the finest detail of the paths.
     """
 
     fit: PathFit
     length: float
     rivals: tuple[str, ...]
+    far: bool
 
 
 def length(fit: PathFit) -> float:
@@ -50,6 +54,7 @@ def _evidence(fit: PathFit) -> float:
 
 
 Ranges = Mapping[str, tuple[float, float]]
+Fitting = Callable[[Model], tuple[float, PathFit] | None]
 
 
 def decide(models: Sequence[Model], observed: Observed, ranges: Ranges) -> Final | None:
@@ -70,15 +75,35 @@ def decide(models: Sequence[Model], observed: Observed, ranges: Ranges) -> Final
             fits.append(tried)
     if not fits:
         return None
+    fit, short, far = partial(_fit, observed=observed), min(fits, key=lambda f: f[0])[1], False
+    for spacings in SPACINGS[1:]:
+        guide = min(fits, key=lambda f: f[0])[1].model
+        further = partial(_fit, observed=observed, spacings=spacings, guide=guide)
+        again = _longer(fits, further)
+        if again is None:
+            break
+        fits, fit, far = again, further, True
     best = min(fits, key=lambda f: f[0])
     least = _evidence(best[1])  # before it is simplified, as the others are not
-    best = _simplified(best, observed, ranges)
+    best = _simplified(best, fit, ranges)
+    # the shorter pieces are all of the data, and judge whether the law explains them
+    best = (best[0], replace(best[1], chi2=max(best[1].chi2, short.chi2),
+                             held_out=float(np.fmax(best[1].held_out, short.held_out))))  # fmt: skip
     rivals: list[str] = []
     for _, fit in sorted(fits, key=lambda f: f[0]):
         words = _differences(fit.model, best[1].model, ranges)
         if _evidence(fit) < least + CLOSE and words and words not in rivals:
             rivals.append(words)
-    return Final(best[1], best[0], tuple(rivals))
+    return Final(best[1], best[0], tuple(rivals), far)
+
+
+def _longer(fits: Sequence[tuple[float, PathFit]], fit: Fitting) -> list[tuple[float, PathFit]] | None:
+    """Fit laws to longer pieces of paths; None where the best cannot be followed so far."""
+    again = [t for _, before in fits if (t := fit(before.model)) is not None]
+    if not again:
+        return None
+    best, before = (min(f, key=lambda f: f[0])[1] for f in (again, fits))
+    return again if best.chi2 < LONGER * max(before.chi2, 1.0) else None
 
 
 def _different(models: Sequence[Model], ranges: Ranges) -> list[Model]:
@@ -90,9 +115,11 @@ def _different(models: Sequence[Model], ranges: Ranges) -> list[Model]:
     return found
 
 
-def _fit(model: Model, observed: Observed) -> tuple[float, PathFit] | None:
+def _fit(
+    model: Model, observed: Observed, spacings: float = SPACINGS[0], guide: Model | None = None
+) -> tuple[float, PathFit] | None:
     try:
-        fit = fit_paths(model, observed)
+        fit = fit_paths(model, observed, spacings, guide)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         log.info("paths could not be fitted: %s", error)
         return None
@@ -103,19 +130,19 @@ def _fit(model: Model, observed: Observed) -> tuple[float, PathFit] | None:
     return (found, fit) if np.isfinite(found) else None
 
 
-def _simplified(best: tuple[float, PathFit], observed: Observed, ranges: Ranges) -> tuple[float, PathFit]:
+def _simplified(best: tuple[float, PathFit], fit: Fitting, ranges: Ranges) -> tuple[float, PathFit]:
     """Leave out what hardly varies and forces that are within their errors of zero; make numbers simple."""
     flat = tuple(flattened(p, ranges) for p in best[1].model.parts)
     if flat != best[1].model.parts:
-        best = min(best, _fit(replace(best[1].model, parts=flat), observed) or best, key=lambda f: f[0])
+        best = min(best, fit(replace(best[1].model, parts=flat)) or best, key=lambda f: f[0])
     model, errors = best[1].model, dict(zip(best[1].model.names, best[1].errors, strict=False))
     needed = [p for p in model.parts if not all(abs(v) < WEAK * errors[n] for n, v in p.constants[:1])]
     if needed and len(needed) < len(model.parts):
-        best = min(best, _fit(replace(model, parts=tuple(needed)), observed) or best, key=lambda f: f[0])
+        best = min(best, fit(replace(model, parts=tuple(needed))) or best, key=lambda f: f[0])
     model, errors = best[1].model, dict(zip(best[1].model.names, best[1].errors, strict=False))
     simpler = tuple(next(iter(simpler_forms(p, errors)), p) for p in model.parts)
     if simpler != model.parts:
-        best = min(best, _fit(replace(model, parts=simpler), observed) or best, key=lambda f: f[0])
+        best = min(best, fit(replace(model, parts=simpler)) or best, key=lambda f: f[0])
     return best
 
 

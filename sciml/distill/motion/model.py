@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from sciml.distill.motion.rows import Observed
 from sciml.distill.motion.structure import Strength
+from sciml.physics.differentiate import nearest_image
 from sciml.physics.vectors import NODE_INVARIANTS, PAIR_INVARIANTS, VECTORS
 
 Array = np.ndarray
@@ -171,10 +172,7 @@ class Model:
 
     def _pairs(self, x: Array, v: Array) -> tuple[Array, Array]:
         d, u = x[..., :, None, :] - x[..., None, :, :], v[..., :, None, :] - v[..., None, :, :]
-        if self.box is not None:
-            edges = np.where(np.isfinite(self.box), self.box, 1.0)
-            d = d - np.where(np.isfinite(self.box), np.round(d / edges) * edges, 0.0)
-        return d, u
+        return nearest_image(d, self.box), u
 
     def _pair_force(
         self, p: Part, function: Callable, constants: list, pair: tuple, u: Array, w: Array, simulation

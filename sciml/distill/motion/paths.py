@@ -20,10 +20,12 @@ from sciml.physics.differentiate import unwrap
 
 log = logging.getLogger(__name__)
 
-SPACINGS = 2.5  # length of a window in spacings of knots
+SPACINGS = (2.5, 6.0, 12.0)  # lengths of windows in spacings of knots, one after the other
 SHORTEST, LONGEST = 12, 200  # of a window, in times
 WORK = 1.5e7  # numbers in the pair arrays of one iteration, about
 ITERATIONS = 6
+SETTLING = 10  # iterations of the starts alone
+FOLLOWED = 3.0  # times the noise's mean square that a law may leave where it is on the right way
 SETTLED = 0.05  # change in standard errors at which the iteration has converged
 NUDGE = 1e-6
 STEPS = 2  # most steps of integration between two times
@@ -75,16 +77,27 @@ class _Windows:
         )
 
 
-def fit_paths(model: Model, observed: Observed) -> PathFit:
+def fit_paths(
+    model: Model, observed: Observed, spacings: float = SPACINGS[0], guide: Model | None = None
+) -> PathFit:
     """Fit constants, strengths and starts to the positions of all windows but the last quarter.
 
+    Args:
+        model: what to start from.
+        observed: the data.
+        spacings: length of a window in spacings of knots. Longer ones determine constants better.
+        guide: a law that follows shorter windows; the others are left out where it does not find the way
+            through a longer one, as with chaos.
+
     Raises:
-        ValueError: trajectories of the law are not finite.
+        ValueError: trajectories of the law are not finite, or the guide does not find most ways.
     """
-    windows, later = _windows(observed, len(model.start))
+    windows, later = _windows(observed, len(model.start), spacings)
+    if guide is not None:
+        windows, later = _followed(guide, windows), _followed(guide, later)
     steps = _steps(model, windows)
-    z = windows.start.copy()
     values = model.start
+    z, _ = _settled(model, windows, steps)
     total, blocks = _linearize(model, values, z, windows, steps)
     damping, covariance = 1e-3, np.zeros((len(values), len(values)))
     for _ in range(ITERATIONS):
@@ -120,13 +133,16 @@ def fit_paths(model: Model, observed: Observed) -> PathFit:
     return PathFit(fitted, errors, chi2, total, outside, rows)
 
 
-def _windows(observed: Observed, parameters: int) -> tuple[_Windows, _Windows]:
+def _windows(observed: Observed, parameters: int, spacings: float) -> tuple[_Windows, _Windows]:
     data = observed.data
     position = unwrap(data.position, data.box)
     simulations, times, particles, dim = position.shape
-    length = int(np.clip(round(SPACINGS * observed.spacing), SHORTEST, min(LONGEST, times)))
+    length = int(np.clip(round(spacings * observed.spacing), SHORTEST, min(LONGEST, times)))
     number = max(times // length, 1)
     begins = [(s, k * length) for k in range(number) for s in range(simulations)]
+    if observed.near is not None:  # through an encounter that is not resolved no path leads
+        calm = [(s, k) for s, k in begins if not observed.near[s, k : k + length].any()]
+        begins = calm if len(calm) >= max(len(begins) // 4, 4) else begins
     unknowns = 2 * particles * dim + parameters + 1
     most = max(int(WORK / (unknowns * particles**2 * dim * length * 4)), 4)
     if len(begins) > most:
@@ -187,14 +203,25 @@ def _steps(model: Model, windows: _Windows) -> int:
     return steps
 
 
-def _linearize(model: Model, values: np.ndarray, z: np.ndarray, windows: _Windows, steps: int):
-    """Return the squared residual and, for every window, residual and Jacobians of parameters and start."""
+def _linearize(
+    model: Model,
+    values: np.ndarray,
+    z: np.ndarray,
+    windows: _Windows,
+    steps: int,
+    held: np.ndarray | None = None,
+):
+    """Return the squared residual and, for every window, residual and Jacobians of parameters and start.
+
+    Parameters that are ``held`` stand in place of ``values`` where none is free.
+    """
     count, size = len(z), z[0].size
     unknowns = len(values) + size
     scale_v = NUDGE * np.maximum(np.abs(values), 1e-3 * np.abs(values).max(initial=1e-9))
     spread = np.sqrt((z**2).mean((0, 2, 3)))
     scale_z = NUDGE * np.broadcast_to(np.maximum(spread, 1e-9)[:, None, None], z.shape[1:]).ravel()
-    many_v = np.broadcast_to(values, (unknowns + 1, count, len(values))).copy()
+    used = values if held is None else held
+    many_v = np.broadcast_to(used, (unknowns + 1, count, len(used))).copy()
     many_z = np.broadcast_to(z, (unknowns + 1, *z.shape)).copy()
     for k in range(len(values)):
         many_v[1 + k, :, k] += scale_v[k]
@@ -240,22 +267,55 @@ def _step(blocks, damping: float, parameters: int):
     return dv, dz, covariance
 
 
+def _settled(
+    model: Model, windows: _Windows, steps: int
+) -> tuple[Float[np.ndarray, "windows 2 particles dim"], Float[np.ndarray, "windows"]]:
+    """Fit the starts alone, each window with a damping of its own; return them and the squared residuals."""
+    z = windows.start.copy()
+    square, (residual, jz) = _starts(model, z, windows, steps)
+    damping = np.full(len(z), 1e-3)
+    for _ in range(SETTLING):
+        normal = jz @ jz.transpose(0, 2, 1)
+        diagonal = np.einsum("wkk->wk", normal)
+        diagonal = np.maximum(diagonal, 1e-12 * diagonal.max(initial=1e-300))
+        normal = normal + damping[:, None, None] * diagonal[:, :, None] * np.eye(normal.shape[1])
+        gradient = np.einsum("wkr,wr->wk", jz, residual)
+        move = np.linalg.solve(normal, -gradient[..., None])[..., 0]
+        trial = z + move.reshape(z.shape)
+        new, (new_residual, new_jz) = _starts(model, trial, windows, steps)
+        better = new < square
+        done = bool((square - new < 1e-2)[better].all()) and better.any()
+        z = np.where(better[:, None, None, None], trial, z)
+        square = np.where(better, new, square)
+        residual = np.where(better[:, None], new_residual, residual)
+        jz = np.where(better[:, None, None], new_jz, jz)
+        damping = np.where(better, damping / 10, damping * 10)
+        if done:
+            break
+    return z, square
+
+
+def _followed(guide: Model, windows: _Windows) -> _Windows:
+    """Return the windows that a law can be followed through."""
+    if not len(windows.start):
+        return windows
+    _, square = _settled(guide, windows, _steps(guide, windows))
+    keep = square < FOLLOWED * windows.position[0].size
+    if 2 * keep.sum() < len(keep):
+        raise ValueError("most paths cannot be followed so far")
+    return windows.some(keep)
+
+
+def _starts(model: Model, z: np.ndarray, windows: _Windows, steps: int):
+    """Return the squared residual of every window, its residual, and the Jacobian by the start."""
+    _, (residual, _, jz) = _linearize(model, model.start[:0], z, windows, steps, model.start)
+    lost = ~residual.any(1)  # not finite
+    return np.where(lost, np.inf, (residual**2).sum(1)), (residual, jz.transpose(1, 0, 2))
+
+
 def _held_out(model: Model, windows: _Windows, steps: int) -> float:
     """Return the mean squared residual where only the starts are fitted."""
     if not len(windows.start):
         return float("nan")
-    fixed = model.start
-    z, best = windows.start.copy(), np.inf
-    total, blocks = _linearize(model, fixed, z, windows, steps)
-    for _ in range(4):
-        residual, _, jz = blocks
-        moved = _step((residual, np.zeros((0, *residual.shape)), jz), 1e-6, 0)
-        if moved is None:
-            break
-        trial = z + moved[1].reshape(z.shape)
-        square, blocks_next = _linearize(model, fixed, trial, windows, steps)
-        if not square < total:
-            break
-        z, total, blocks = trial, square, blocks_next
-    best = total / max(windows.position.size - z.size, 1)
-    return float(best)
+    z, square = _settled(model, windows, steps)
+    return float(square.sum() / max(windows.position.size - z.size, 1))

@@ -120,6 +120,9 @@ def discover(
     verdict, reason = judge(evidence, len(fit.model.parts), rivals, nodes)
     if rivals and natural.changes:
         reason += f" (Other laws are written with {natural.words}.)"
+    if observed.near is not None and observed.near.any():
+        share = f"{observed.near.mean():.1%} of the time"
+        reason += f" Where particles were nearer than their noise allows ({share}) nothing was looked at."
     reading = read(fit, mass)
     law = natural.outside(law_of(
         fit, reading, mass=mass, kind=kind, units=trajectories.units, verdict=verdict,
@@ -222,7 +225,8 @@ def _evidence(
     outside = residuals(replace(fit.model, parts=()), observed, held, True)
     energy = float(np.mean(outside**2)) if len(outside) else structures.nothing.loss
     paths = None if final is None else max(final.fit.chi2, np.nan_to_num(final.fit.held_out, nan=0.0))
-    return Evidence(structures.nothing.loss, fit.loss, fit.held_out, observed.noise_known, energy, paths)
+    far = final is not None and final.far
+    return Evidence(structures.nothing.loss, fit.loss, fit.held_out, observed.noise_known, energy, paths, far)
 
 
 def _rivals(fit: Fit, chosen: Chosen, structures: Structures, bank: Bank) -> list[str]:

@@ -19,7 +19,7 @@ from scipy.linalg import solve_triangular
 
 from sciml.datasets.trajectories import Trajectories
 from sciml.distill.motion.smooth import Smooth, smooth
-from sciml.physics.differentiate import unwrap
+from sciml.physics.differentiate import nearest_image, unwrap
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ SUPPORT = 0.05  # share of its largest weight from which a time counts for a row
 RESOLVED = 3.0  # times between knots from which noise can be told from motion
 NOISELESS = 1e8  # mean square of what is to be explained over the noise's: there is none to speak of
 ROUNDING = 1e-5  # noise of positions over their spread below which there is none to speak of
+NEAR = (15.0, 8.0, 4.0)  # distances in units of their noise below which forces are not known
+DROPPED = 0.1  # most of all times that are left out for it
 QUIET = 1e-3  # noise over typical accelerations below which errors are rather those of splines
 
 
@@ -50,12 +52,14 @@ class Observed:
         position, velocity: smoothed, or as measured where that is better.
         operators: matrix for each simulation.
         targets: for each simulation.
-        valid: rows during which the sampling follows the motion; the others are left out.
+        valid: rows during which the sampling follows the motion, and no particle is so near another that
+            the noise of their distance spoils the force; the others are left out.
         sigma: noise of each row of a target in its own unit, or what stands for it.
         noise_known: whether sigma is noise that was measured.
         path_noise: standard deviation of the noise in positions.
         spacing: times between two knots of the paths, the finest over all bodies.
         kind: "acceleration", "velocity" or "position", what the targets are made of.
+        near: when a particle is so near another; None where accelerations were measured.
     """
 
     data: Trajectories
@@ -69,6 +73,7 @@ class Observed:
     path_noise: Float[np.ndarray, "simulations particles"]
     spacing: float
     kind: str
+    near: Bool[np.ndarray, "simulations time particles"] | None = None
 
     @property
     def noisy_paths(self) -> bool:
@@ -136,6 +141,7 @@ def _weak(
     """Rows that are integrals against test functions."""
     times = position.shape[1]
     half = min(max(NARROWEST, WIDTH * spacing), (times - 1) / 4)
+    near = encounters(smoothed, noise, data.box)
     operators, targets, valid, sigma, kind = [], [], [], [], "position"
     for s, path in enumerate(paths):
         forms = weak_forms(data.time[s], half)
@@ -154,12 +160,33 @@ def _weak(
         targets.append(np.einsum("rt,tnd->rnd", white, series) / level[:, None])
         sigma.append(np.broadcast_to(level, targets[-1].shape[:2]))
         heavy = np.abs(operators[-1]) > SUPPORT * np.abs(operators[-1]).max(1, keepdims=True)
-        valid.append(heavy.astype(float) @ path.unresolved < 0.5)
+        valid.append(heavy.astype(float) @ (path.unresolved | near[s]) < 0.5)
     found = Observed(
         data, smoothed, rates, tuple(operators), tuple(targets), tuple(valid), tuple(sigma), True, noise,
-        spacing, kind,
+        spacing, kind, near,
     )  # fmt: skip
     return _relative(found) if _noiseless(found) else found
+
+
+def encounters(
+    position: Float[np.ndarray, "simulations time particles dim"],
+    noise: Float[np.ndarray, "simulations particles"],
+    box: Float[np.ndarray, "dim"] | None = None,
+) -> Bool[np.ndarray, "simulations time particles"]:
+    """Tell when a particle is so near another that noise is a large part of their distance.
+
+    A force like 1/r² is then known badly, whatever the acceleration, and biases all that is fitted.
+    Where much of a motion is so near, the limit is lower: nothing else is to be had.
+    """
+    ratio = np.full(position.shape[:3], np.inf)
+    for s, (x, sigma) in enumerate(zip(position, noise, strict=True)):
+        error = np.hypot(sigma[:, None], sigma) + 1e-300
+        for i in range(x.shape[1]):
+            r = np.linalg.norm(nearest_image(x - x[:, i : i + 1], box), axis=-1) / error[i]
+            r[:, i] = np.inf
+            ratio[s, :, i] = r.min(1)
+    limit = next((n for n in NEAR if (ratio < n).mean() < DROPPED), 0.0)
+    return ratio < limit
 
 
 def energy(observed: Observed) -> float:

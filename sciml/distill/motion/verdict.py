@@ -29,6 +29,7 @@ class Evidence:
         energy_held_out: mean square of the held-out targets.
         paths: mean squared residual of positions against trajectories of the law over the noise, None if
             not compared.
+        far: whether these trajectories are much longer than what the acceleration in a row is made of.
     """
 
     energy: float
@@ -37,11 +38,17 @@ class Evidence:
     noise_known: bool
     energy_held_out: float
     paths: float | None = None
+    far: bool = False
 
     def left(self, loss: float, energy: float) -> float:
         """Return the rms of what is left beyond noise, relative to what was there beyond noise."""
         noise = 1.0 if self.noise_known else 0.0
         return float(np.sqrt(max(loss - noise, 0.0) / max(energy - noise, 1e-12 * energy, 1e-300)))
+
+    @property
+    def follows(self) -> bool:
+        """Whether trajectories leave nothing but noise: constants may be off, but no force is missing."""
+        return self.paths is not None and self.paths < FOLLOWED
 
     @property
     def unexplained(self) -> float:
@@ -77,9 +84,11 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0)
         stated += f"; trajectories by the law leave {evidence.paths:.3g} of the noise in positions"
     short = evidence.left(evidence.loss, evidence.energy)
     beyond = not evidence.noise_known or evidence.held_out > BEYOND
-    if (evidence.unexplained > EXPLAINED and beyond) or (short > EXPLAINED and evidence.loss > BEYOND):
+    spoiled = (evidence.unexplained > EXPLAINED and beyond) or (short > EXPLAINED and evidence.loss > BEYOND)
+    # noise of positions inside the forces spoils rows; trajectories from fitted starts are free of it
+    if spoiled and not (evidence.far and evidence.follows):
         left = _left(max(short, evidence.unexplained))
-        if evidence.paths is not None and evidence.paths < FOLLOWED:
+        if evidence.follows:
             return "ambiguous", (
                 f"Its paths follow the positions to within their noise, but it leaves {left}; {stated}. The "
                 "noise is too large, or the record too short, to tell which law it is."
@@ -100,10 +109,7 @@ def judge(evidence: Evidence, parts: int, rivals: Sequence[str], nodes: int = 0)
             f"A formula of {nodes} nodes is one of many that describe these data; take it for a description "
             f"within their range, not for the law: {stated}."
         )
-    followed = (
-        evidence.paths is not None and evidence.paths < FOLLOWED
-    )  # then constants are off, no force missing
-    missing = evidence.unexplained > EXACT and evidence.held_out > 3 and not followed
+    missing = evidence.unexplained > EXACT and evidence.held_out > 3 and not evidence.follows
     lacks = " A smaller effect is missing." if missing else ""
     return "law", f"One law explains the motion, and no simpler or other one does: {stated}.{lacks}"
 
