@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.equivariant.paths import kinds, tensor_paths
-from sciml.nn.equivariant.product import fused_convolution
 from sciml.nn.message_passing import Edges
 from sciml.nn.pairs import DistanceMessages, Radial
+from sciml.nn.pieces import weighted_convolution
 from sciml.nn.smooth import ShiftedSoftplus
 from sciml.symmetry import Symmetry
 
@@ -67,10 +67,9 @@ class ContinuousFilter(DistanceMessages):
         """Gather, filter and sum in one pass, with the envelope as the harmonics of degree 0."""
         x = self.before(graph.nodes["x"])[:, None]
         scalar = kinds("0e")
-        ends = graph.sender, graph.receiver, graph.num_nodes, radial.row
-        reach, filters = graph.edges["envelope"][:, None], self.filter(radial.values)
+        reach, weigh = graph.edges["envelope"][:, None], lambda radial: self.filter(radial.values)
         paths = tensor_paths(scalar, 0, scalar, self.channels)
-        (joined,) = fused_convolution(paths, [x], reach, filters, *ends)
+        (joined,) = weighted_convolution(paths, [x], reach, weigh, radial, graph)
         return self.update(graph, joined[:, 0])
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes channels"]) -> Graph:

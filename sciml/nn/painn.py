@@ -12,9 +12,9 @@ from torch.nn import functional
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.equivariant.paths import Path, Paths, coupling_entries, kinds
-from sciml.nn.equivariant.product import fused_convolution
 from sciml.nn.message_passing import Edges, segment_reduce
 from sciml.nn.pairs import DistanceMessages, Radial
+from sciml.nn.pieces import weighted_convolution
 from sciml.symmetry import Symmetry
 
 LEAST = 1e-8  # under the root of |V|², whose slope is infinite at zero
@@ -128,10 +128,9 @@ class PaiNNLayer(DistanceMessages):
             weight, bias = (torch.cat([t[: self.channels], t[2 * self.channels :]]) for t in (weight, bias))
         reach = graph.edges["envelope"][:, None]
         harmonics = torch.cat([reach, reach * graph.edges["direction"]], dim=1)
-        filters = functional.linear(radial.values, weight, bias)
-        ends = graph.sender, graph.receiver, graph.num_nodes, radial.row
+        weigh = lambda radial: functional.linear(radial.values, weight, bias)
         products = _products(self.channels, before is not None)
-        scalars, arrows = fused_convolution(products, features, harmonics, filters, *ends)
+        scalars, arrows = weighted_convolution(products, features, harmonics, weigh, radial, graph)
         if before is not None:
             arrows = before + arrows.unflatten(2, (2, self.channels)).sum(2)
         return self.mixed(graph, graph.nodes["x"] + scalars[:, 0], arrows)

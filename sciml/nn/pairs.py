@@ -14,6 +14,8 @@ from sciml.graph import Graph
 from sciml.nn.equivariant.product import has_fused
 from sciml.nn.message_passing import MessagePassing
 
+EDGES = 200_000  # of a piece, about
+
 
 class Pairs(NamedTuple):
     """Edges and their reverses.
@@ -96,7 +98,8 @@ def radial_functions(
 def pairs(graph: Graph) -> Pairs | None:
     """Return which edges are each other's reverse; None where one has none, or the edges are not on CPU.
 
-    The reverse of an edge goes from its receiver to its sender, with the opposite ``shift``.
+    The reverse of an edge goes from its receiver to its sender, with the opposite ``shift``. Where there are
+    several `pieces`, no pair is shared by two, so that those of each follow each other.
     """
     if graph.device.type != "cpu" or graph.two_sided:
         return None
@@ -110,7 +113,8 @@ def pairs(graph: Graph) -> Pairs | None:
     if not np.array_equal(along[order], against[turned]):
         return None
     reverse[order] = turned
-    leads = np.arange(len(reverse)) <= reverse
+    piece = np.searchsorted(pieces(graph), receiver, side="right")
+    leads = (np.arange(len(reverse)) <= reverse) | (piece != piece[reverse])
     number = np.cumsum(leads) - 1
     number[~leads] = number[reverse[~leads]]
     return Pairs(torch.from_numpy(np.flatnonzero(leads)), torch.from_numpy(number))
@@ -128,3 +132,14 @@ def _keys(
     for axis in shift.T:
         keys = keys * (2 * reach + 1) + axis + reach
     return keys
+
+
+def pieces(graph: Graph) -> list[int]:
+    """Return the first receiver of each piece that a convolution is computed in, and the number of nodes.
+
+    One piece is enough where edges are no more than twice `EDGES`.
+    """
+    if graph.num_edges <= 2 * EDGES:
+        return [0, graph.num_nodes]
+    steps = torch.arange(EDGES, graph.num_edges, EDGES, device=graph.device)
+    return [0, *sorted({*torch.searchsorted(graph.row_pointer, steps).tolist(), graph.num_nodes})]

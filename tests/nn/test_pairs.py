@@ -13,7 +13,7 @@ from sciml.graph import Graph
 from sciml.models import MACE, NequIP, PaiNN, SchNet
 from sciml.nn import pairs as module
 from sciml.nn import recording
-from sciml.nn.pairs import pairs
+from sciml.nn.pairs import pairs, pieces
 
 SMALL = {"channels": 8, "layers": 2, "radial": 6, "cutoff": CUTOFF}
 TENSORS = SMALL | {"channels": 4, "lmax": 1, "hidden": (8,)}
@@ -79,3 +79,24 @@ def test_who_must_see_edges_does():
     model.layers[1].fused = False
     torch.testing.assert_close(model(graph).globals["energy"], energy)
     torch.testing.assert_close(recorded, energy)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_pieces_change_nothing(name, monkeypatch):
+    """Of a few edges each, some receivers without any; with derivatives of the forces too."""
+    torch.manual_seed(0)
+    model, graph = MODELS[name]().double(), atoms_graph([*clusters(), Atoms("H")], CUTOFF)
+
+    def everything():
+        found = model.derivatives(graph)
+        loss = sum(value.square().sum() for value in found)
+        return *found, *torch.autograd.grad(loss, list(model.parameters()))
+
+    whole = everything()
+    monkeypatch.setattr(module, "EDGES", 4)
+    assert len(pieces(graph)) > 4
+    torch.testing.assert_close(everything(), whole)
+    with torch.no_grad():
+        torch.testing.assert_close(model.derivatives(graph), tuple(v.detach() for v in whole[:3]))
+    monkeypatch.setattr(module, "pairs", lambda graph: None)
+    torch.testing.assert_close(everything(), whole)

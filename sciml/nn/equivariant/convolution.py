@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.equivariant.paths import Kind, Paths, kinds, tensor_paths
-from sciml.nn.equivariant.product import edge_products, fused_convolution
+from sciml.nn.equivariant.product import edge_products
 from sciml.nn.message_passing import Edges
 from sciml.nn.pairs import DistanceMessages, Radial
+from sciml.nn.pieces import weighted_convolution
 from sciml.symmetry import Symmetry
 
 SILU = 1.6791767  # makes ⟨silu(x)²⟩ = 1 for normal x
@@ -117,9 +118,9 @@ class TensorConvolution(DistanceMessages):
     def compiled_forward(self, graph: Graph, radial: Radial) -> Graph:
         """Do without anything of the size edges × channels but the weights."""
         x = self.features(graph)
-        ends = graph.sender, graph.receiver, graph.num_nodes, radial.row
-        harmonics, weights = graph.edges["harmonics"], self.weights(radial)
-        return self.combine(graph, fused_convolution(self.paths, x, harmonics, weights, *ends))
+        harmonics = graph.edges["harmonics"]
+        found = weighted_convolution(self.paths, x, harmonics, self.weights, radial, graph)
+        return self.combine(graph, found)
 
     def combine(
         self, graph: Graph, blocks: Sequence[Float[Tensor, "nodes components slots*channels"]]
