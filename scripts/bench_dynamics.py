@@ -112,14 +112,18 @@ def trajectory(options: Any, calculator: SciMLCalculator, seed: int) -> dict[str
     }
 
 
-def dynamics(options: Any) -> dict[str, list[float]]:
-    """Return what was measured, for each seed."""
+def dynamics(options: Any) -> None:
+    """Print what was measured, seed by seed, then means and their standard errors."""
     calculator = SciMLCalculator(options.run, dtype=getattr(torch, options.dtype))
+    print(f"{options.steps * options.timestep / 1000:.4g} ps at {options.timestep} fs, {options.dtype}")
     found: dict[str, list[float]] = {}
     for seed in range(options.seeds):
         for name, value in trajectory(options, calculator, seed).items():
             found.setdefault(name, []).append(value)
-    return found
+            print(f"  {seed}  {name:>34}  {value:9.3g}", flush=True)
+    for name, values in found.items():
+        error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+        print(f"{name:>39}  {np.mean(values):9.3g} ± {error:.1g}")
 
 
 def main(arguments: list[str]) -> None:
@@ -132,11 +136,7 @@ def main(arguments: list[str]) -> None:
     torch.set_num_threads(1)
     if options.frame and not Path(options.frame).is_file():
         raise FileNotFoundError(f"There is no file {options.frame}.")
-    print(f"{options.steps * options.timestep / 1000:.4g} ps at {options.timestep} fs, {options.dtype}")
-    for name, values in dynamics(options).items():
-        error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-        single = ", ".join(f"{value:.3g}" for value in values)
-        print(f"{name:>34}  {np.mean(values):9.3g} ± {error:.1g}   ({single})", flush=True)
+    dynamics(options)
 
 
 if __name__ == "__main__":

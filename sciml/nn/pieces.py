@@ -32,8 +32,8 @@ def weighted_convolution(
     The weights, and what is between them and the distances, are most of what a network needs memory for.
     Where edges are very many, the receivers are divided into `pieces`, and what a piece computes on its edges
     is thrown away, to be computed once more when derivatives ask for it (Chen et al. 2016, arXiv 1604.06174):
-    the same numbers, for half as much time again. Memory then goes with nodes · channels, and a few numbers for
-    each edge.
+    the same numbers, for half as much time again. Memory then goes with nodes · channels, and a few numbers
+    for each edge.
     """
     if len(pieces(graph)) == 2:
         ends = graph.sender, graph.receiver, graph.num_nodes, radial.row
