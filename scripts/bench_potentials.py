@@ -189,7 +189,7 @@ def potential(model: Potential, graph: Graph) -> Forces:
 
     def run(learning: bool) -> tuple[Tensor, Tensor]:
         with torch.set_grad_enabled(learning):
-            return model.derivatives(graph)[:2]
+            return model.derivatives(graph, virial=False)[:2]
 
     return run
 

@@ -37,8 +37,14 @@ def _kinds(graph: Graph) -> Tensor:
     return torch.searchsorted(torch.tensor(ELEMENTS), graph.nodes["number"])
 
 
-def schnetpack(setting: Setting, graph: Graph) -> tuple[nn.Module, Forces]:
-    """SchNet or PaiNN of SchNetPack."""
+def schnetpack(
+    setting: Setting,
+    graph: Graph,
+    basis: str = "GaussianRBF",
+    envelope: nn.Module | None = None,
+    activation: Callable[[Tensor], Tensor] = nn.functional.silu,
+) -> tuple[nn.Module, Forces]:
+    """SchNet or PaiNN of SchNetPack; the last arguments are what its readout and distances go through."""
     import torch.utils.data.dataloader as loader
 
     if not hasattr(loader, "T_co"):  # SchNetPack 2.1 takes it from there, and newer torch has it no more
@@ -47,14 +53,15 @@ def schnetpack(setting: Setting, graph: Graph) -> tuple[nn.Module, Forces]:
     import schnetpack.atomistic
     import schnetpack.representation
 
-    radial = spk.nn.GaussianRBF(setting.radial, setting.cutoff)
+    radial = getattr(spk.nn, basis)(setting.radial, setting.cutoff)
     kind = getattr(spk.representation, setting.name)
-    network = kind(setting.channels, setting.layers, radial, spk.nn.CosineCutoff(setting.cutoff))
+    envelope = envelope or spk.nn.CosineCutoff(setting.cutoff)
+    network = kind(setting.channels, setting.layers, radial, envelope)
     model = spk.model.NeuralNetworkPotential(
         network,
         input_modules=[spk.atomistic.PairwiseDistances()],
         output_modules=[
-            spk.atomistic.Atomwise(setting.channels, output_key="energy"),
+            spk.atomistic.Atomwise(setting.channels, output_key="energy", activation=activation),
             spk.atomistic.Forces(),
         ],
     )
@@ -63,10 +70,10 @@ def schnetpack(setting: Setting, graph: Graph) -> tuple[nn.Module, Forces]:
         "_positions": graph.nodes["pos"],
         "_idx_i": graph.receiver,
         "_idx_j": graph.sender,
-        "_offsets": _shifts(graph),
+        "_offsets": -_shifts(graph),  # its vectors go from the receiver to the sender
         "_idx_m": graph.node_graph,
         "_n_atoms": graph.node_counts,
-        "_cell": torch.zeros(graph.num_graphs, 3, 3),
+        "_cell": graph.nodes["pos"].new_zeros(graph.num_graphs, 3, 3),
     }
 
     def run(learning: bool) -> tuple[Tensor, Tensor]:

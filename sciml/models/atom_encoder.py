@@ -9,6 +9,7 @@ from sciml.builders.atoms import ELEMENTS
 from sciml.graph import Graph, Spec
 from sciml.models.potential import with_geometry
 from sciml.nn import PaiNNLayer
+from sciml.nn.pairs import radial_functions
 from sciml.nn.radial import bessel
 from sciml.symmetry import Symmetry
 
@@ -37,10 +38,11 @@ class AtomEncoder(nn.Module):
     def forward(self, graph: Graph) -> Graph:
         """Return the graph with ``x`` and ``v``."""
         inner = with_geometry(graph, graph.edge_vectors(), self.cutoff)
-        radial = bessel(inner.edges["distance"], self.radial, self.cutoff)
+        basis = lambda distance: bessel(distance, self.radial, self.cutoff)
         x = self.embedding.index_select(0, graph.nodes["number"])
-        inner = inner.with_nodes({"x": Spec(f"{self.channels}x0e")}, x=x).with_edges(None, radial=radial)
+        inner = inner.with_nodes({"x": Spec(f"{self.channels}x0e")}, x=x)
+        inner, radial = radial_functions(inner, basis, self.layers)
         for layer in self.layers:
-            inner = layer(inner)
+            inner = layer(inner, radial)
         specs = {"x": Spec(f"{self.channels}x0e"), "v": Spec("1o")}
         return graph.with_nodes(specs, x=inner.nodes["x"], v=inner.nodes["v"])

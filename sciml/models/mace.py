@@ -71,9 +71,9 @@ class MACE(TensorPotential):
 
     def atomic(self, graph: Graph) -> Float[Tensor, "nodes"]:
         """Return the output of each atom."""
-        graph = self.embedded(graph)
+        graph, radial = self.embedded(graph)
         found = []
         for layer, readout in zip(self.layers, self.readouts):
-            graph = layer(graph)
+            graph = layer(graph, radial)
             found.append(readout(graph.nodes["x0e"][:, :, 0])[:, 0])
         return torch.stack(found).sum(0)

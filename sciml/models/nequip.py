@@ -68,7 +68,7 @@ class NequIP(TensorPotential):
 
     def atomic(self, graph: Graph) -> Float[Tensor, "nodes"]:
         """Return the output of each atom."""
-        graph = self.embedded(graph)
+        graph, radial = self.embedded(graph)
         for layer in self.layers:
-            graph = layer(graph)
+            graph = layer(graph, radial)
         return graph.nodes["x0e"][:, :, 0] @ self.readout

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sciml.builders.atoms import ELEMENTS, as_structures, atoms_graph
 from sciml.graph import Graph, Spec
 from sciml.nn.message_passing import segment_reduce
+from sciml.nn.pairs import radial_functions
 from sciml.nn.radial import envelope
 from sciml.nn.zbl import ZBL
 from sciml.symmetry import Symmetry
@@ -222,10 +223,10 @@ class LayeredPotential(Potential):
     def atomic(self, graph: Graph) -> Float[Tensor, "nodes"]:
         """Return the output of each atom."""
         x = self.embedding.index_select(0, graph.nodes["number"])
-        radial = self.basis(graph.edges["distance"], self.radial, self.cutoff)
-        graph = graph.with_nodes({"x": Spec()}, x=x).with_edges(None, radial=radial)
+        basis = lambda distance: self.basis(distance, self.radial, self.cutoff)
+        graph, radial = radial_functions(graph.with_nodes({"x": Spec()}, x=x), basis, self.layers)
         for layer in self.layers:
-            graph = layer(graph)
+            graph = layer(graph, radial)
         return self.readout(graph.nodes["x"])[:, 0]
 
 

@@ -8,8 +8,9 @@ from functools import partial
 from torch import nn
 
 from sciml.models.potential import LayeredPotential
-from sciml.nn.continuous_filter import ContinuousFilter, ShiftedSoftplus
+from sciml.nn.continuous_filter import ContinuousFilter
 from sciml.nn.radial import gaussians
+from sciml.nn.smooth import ShiftedSoftplus
 
 
 class SchNet(LayeredPotential):

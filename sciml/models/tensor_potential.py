@@ -12,13 +12,14 @@ from sciml.graph import Graph, Spec
 from sciml.models.potential import Potential
 from sciml.nn.equivariant import harmonics
 from sciml.nn.equivariant.harmonics import harmonics_irreps
+from sciml.nn.pairs import Radial, radial_functions
 from sciml.nn.radial import bessel
 
 
 class TensorPotential(Potential):
     """A potential whose layers mix tensors by harmonics of directions and Bessel functions of distances.
 
-    Subclasses define `atomic`, which starts from `embedded`.
+    Subclasses define `layers` and `atomic`, which starts from `embedded`.
 
     Args:
         channels: of scalars at the start, which depend on the element.
@@ -29,6 +30,7 @@ class TensorPotential(Potential):
     """
 
     order: Tensor
+    layers: nn.ModuleList
 
     def __init__(
         self,
@@ -49,16 +51,17 @@ class TensorPotential(Potential):
         self.register_buffer("order", order, persistent=False)
         self.embedding = nn.Parameter(torch.randn(len(known), channels))
 
-    def embedded(self, graph: Graph) -> Graph:
-        """Return the graph with what the layers read."""
+    def embedded(self, graph: Graph) -> tuple[Graph, Radial | None]:
+        """Return the graph with what the layers read, and functions of the distance."""
         element = self.order.index_select(0, graph.nodes["number"])
         one_hot = torch.eye(len(self.embedding), dtype=self.embedding.dtype, device=self.embedding.device)
-        return graph.with_nodes(
+        graph = graph.with_nodes(
             {"x0e": Spec("0e")},
             x0e=self.embedding.index_select(0, element)[:, :, None],
             element=one_hot.index_select(0, element),
         ).with_edges(
             {"harmonics": Spec(harmonics_irreps(self.lmax, self.mirror))},
             harmonics=harmonics(graph.edges["direction"], self.lmax),
-            radial=bessel(graph.edges["distance"], self.radial, self.cutoff),
         )
+        basis = lambda distance: bessel(distance, self.radial, self.cutoff)
+        return radial_functions(graph, basis, self.layers)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - torch's own idiom
 
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.equivariant.paths import kinds, tensor_paths
-from sciml.nn.equivariant.product import fused_convolution, has_fused
-from sciml.nn.message_passing import Edges, MessagePassing
+from sciml.nn.message_passing import Edges
+from sciml.nn.pairs import DistanceMessages, Radial
+from sciml.nn.pieces import weighted_convolution
+from sciml.nn.smooth import ShiftedSoftplus
 from sciml.symmetry import Symmetry
 
 
-class ShiftedSoftplus(nn.Module):
-    """ln(½ eˣ + ½): a softplus that passes through the origin, smooth to every order."""
-
-    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Apply it."""
-        return F.softplus(x) - math.log(2.0)
-
-
-class ContinuousFilter(MessagePassing):
+class ContinuousFilter(DistanceMessages):
     """One interaction of SchNet: neighbours, filtered by a network on the distance, are added up.
 
         x_i' = x_i + W₃ σ(W₂ Σ_j (W₁ x_j) ∘ f(r_ij) φ(radial(r_ij)))
@@ -72,16 +63,13 @@ class ContinuousFilter(MessagePassing):
         """Return x_j and the radial functions."""
         return {"x_j": edges.sender("x"), "radial": edges["radial"], "envelope": edges["envelope"]}
 
-    def fused_forward(self, graph: Graph) -> Graph | None:
+    def compiled_forward(self, graph: Graph, radial: Radial) -> Graph:
         """Gather, filter and sum in one pass, with the envelope as the harmonics of degree 0."""
         x = self.before(graph.nodes["x"])[:, None]
-        if not has_fused(x):
-            return None
         scalar = kinds("0e")
-        ends = graph.sender, graph.receiver, graph.num_nodes
-        reach, filters = graph.edges["envelope"][:, None], self.filter(graph.edges["radial"])
+        reach, weigh = graph.edges["envelope"][:, None], lambda radial: self.filter(radial.values)
         paths = tensor_paths(scalar, 0, scalar, self.channels)
-        (joined,) = fused_convolution(paths, [x], reach, filters, *ends)
+        (joined,) = weighted_convolution(paths, [x], reach, weigh, radial, graph)
         return self.update(graph, joined[:, 0])
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes channels"]) -> Graph:

@@ -12,14 +12,15 @@ from torch.nn import functional
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.equivariant.paths import Path, Paths, coupling_entries, kinds
-from sciml.nn.equivariant.product import fused_convolution, has_fused
-from sciml.nn.message_passing import Edges, MessagePassing, segment_reduce
+from sciml.nn.message_passing import Edges, segment_reduce
+from sciml.nn.pairs import DistanceMessages, Radial
+from sciml.nn.pieces import weighted_convolution
 from sciml.symmetry import Symmetry
 
 LEAST = 1e-8  # under the root of |V|², whose slope is infinite at zero
 
 
-class PaiNNLayer(MessagePassing):
+class PaiNNLayer(DistanceMessages):
     """One message block and one update block of PaiNN (Schütt et al. 2021, arXiv 2102.03150).
 
     Message, equations 7 and 8, with W_ij = f(r_ij) (W radial(r_ij) + b) and φ = MLP(x_j):
@@ -97,8 +98,9 @@ class PaiNNLayer(MessagePassing):
 
     def fused_forward(self, graph: Graph) -> Graph:
         """Take the compiled path where there is one; else sum scalars and vectors apart, channels last."""
-        if has_fused(graph.nodes["x"]):
-            return self.compiled_forward(graph)
+        compiled = super().fused_forward(graph)
+        if compiled is not None:
+            return compiled
         scalar, vector, radial = self.weights(graph)
         total = lambda values: segment_reduce(values, graph.receiver, graph.num_nodes)
         carried = radial[:, None] * graph.edges["direction"][:, :, None]  # edges 3 channels
@@ -109,27 +111,26 @@ class PaiNNLayer(MessagePassing):
             arrows = total(carried)
         return self.mixed(graph, graph.nodes["x"] + total(scalar), arrows)
 
-    def compiled_forward(self, graph: Graph) -> Graph:
+    def compiled_forward(self, graph: Graph, radial: Radial) -> Graph:
         """Take φ_s, φ_v v_j and φ_r, formed at nodes, as tensors that are convolved with 1, 1 and r̂_ij.
 
         The envelope stands with these, so that of the size edges × channels there is the filter alone.
         """
         content = self.content(graph.nodes["x"]).split(self.channels, dim=1)
-        scalar, vector, radial = (part[:, None] for part in content)
+        scalar, vector, arrow = (part[:, None] for part in content)
         weight: Tensor = self.filter.weight
         bias: Tensor = self.filter.bias
         if "v" in graph.nodes:
             before = graph.nodes["v"].transpose(1, 2)
-            features = [scalar, vector * before, radial]
+            features = [scalar, vector * before, arrow]
         else:
-            before, features = None, [scalar, radial]
+            before, features = None, [scalar, arrow]
             weight, bias = (torch.cat([t[: self.channels], t[2 * self.channels :]]) for t in (weight, bias))
         reach = graph.edges["envelope"][:, None]
         harmonics = torch.cat([reach, reach * graph.edges["direction"]], dim=1)
-        filters = functional.linear(graph.edges["radial"], weight, bias)
-        ends = graph.sender, graph.receiver, graph.num_nodes
+        weigh = lambda radial: functional.linear(radial.values, weight, bias)
         products = _products(self.channels, before is not None)
-        scalars, arrows = fused_convolution(products, features, harmonics, filters, *ends)
+        scalars, arrows = weighted_convolution(products, features, harmonics, weigh, radial, graph)
         if before is not None:
             arrows = before + arrows.unflatten(2, (2, self.channels)).sum(2)
         return self.mixed(graph, graph.nodes["x"] + scalars[:, 0], arrows)

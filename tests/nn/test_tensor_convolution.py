@@ -77,6 +77,25 @@ def test_fused_is_plain_to_third_order(lmax, parity, channels):
     torch.testing.assert_close(chains[0], chains[1], rtol=1e-9, atol=1e-7)
 
 
+@pytest.mark.parametrize("channels", [3, 8])
+def test_shared_weights_are_gathered_weights_to_third_order(channels):
+    paths, x, y, w, sender, receiver = example(1, "natural", channels)
+    row = torch.randint(5, (EDGES,))
+    w = w.detach()[:6].requires_grad_()  # of which the last row is nobody's
+    leaves = [*x, y, w]
+    shared = product.fused_convolution(paths, x, y, w, sender, receiver, NODES, row)
+    gathered = plainly(paths, x, y, w.index_select(0, row), sender, receiver)
+    for _ in range(4):
+        torch.testing.assert_close(list(shared), list(gathered), rtol=1e-9, atol=1e-7)
+        shared, gathered = (
+            torch.autograd.grad(
+                sum((v.square() * (1 + 0.1 * v)).sum() for v in values), leaves, create_graph=True
+            )
+            for values in (shared, gathered)
+        )
+    assert (shared[-1][-1] == 0).all()
+
+
 def test_gradients_by_single_outputs_in_any_layout():
     """What nobody asks for is left out; copies of strided features are part of the derivative."""
     paths, x, y, w, sender, receiver = example(1, "natural", 4)

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from sciml.graph import Graph, Spec
 from sciml.nn.about import About
 from sciml.nn.equivariant.paths import Kind, Paths, kinds, tensor_paths
-from sciml.nn.equivariant.product import edge_products, fused_convolution, has_fused
-from sciml.nn.message_passing import Edges, MessagePassing
+from sciml.nn.equivariant.product import edge_products
+from sciml.nn.message_passing import Edges
+from sciml.nn.pairs import DistanceMessages, Radial
+from sciml.nn.pieces import weighted_convolution
 from sciml.symmetry import Symmetry
 
 SILU = 1.6791767  # makes ⟨silu(x)²⟩ = 1 for normal x
@@ -38,7 +40,7 @@ def radial_network(radial: int, hidden: Sequence[int], outputs: int) -> nn.Seque
     return nn.Sequential(*layers)
 
 
-class TensorConvolution(MessagePassing):
+class TensorConvolution(DistanceMessages):
     """z_i^p = Σ_j w_p(r_ij) · (x_j ⊗ Y(r̂_ij))^p for each product p of an irrep and harmonics of a degree.
 
     The convolution of tensor field networks (Thomas et al. 2018, arXiv 1802.08219) and NequIP (Batzner et al.
@@ -89,15 +91,16 @@ class TensorConvolution(MessagePassing):
         """Return what is convolved."""
         return [graph.nodes[field(kind)].transpose(1, 2) for kind in self.paths.left]
 
-    def weights(self, graph: Graph) -> Float[Tensor, "edges paths*channels"]:
+    def weights(self, radial: Radial) -> Float[Tensor, "rows paths*channels"]:
         """Return w_p(r_ij)."""
-        return self.weigh(graph.edges["radial"] * graph.edges["envelope"][:, None])
+        return self.weigh(radial.values * radial.envelope[:, None])
 
     def message(self, edges: Edges) -> Float[Tensor, "edges values"]:
         """Return the products on each edge."""
         graph = edges.graph
         senders = [x.index_select(0, graph.sender) for x in self.features(graph)]
-        products = edge_products(self.paths, senders, edges["harmonics"], self.weights(graph))
+        weights = self.weights(Radial(edges["radial"], edges["envelope"]))
+        products = edge_products(self.paths, senders, edges["harmonics"], weights)
         return torch.cat([product.flatten(1) for product in products], dim=1)
 
     def message_inputs(self, edges: Edges) -> dict[str, Tensor]:
@@ -112,14 +115,12 @@ class TensorConvolution(MessagePassing):
         blocks = aggregated.split([a * b for a, b in shapes], dim=1)
         return self.combine(graph, [block.unflatten(1, shape) for block, shape in zip(blocks, shapes)])
 
-    def fused_forward(self, graph: Graph) -> Graph | None:
+    def compiled_forward(self, graph: Graph, radial: Radial) -> Graph:
         """Do without anything of the size edges × channels but the weights."""
         x = self.features(graph)
-        if not has_fused(x[0]):
-            return None
-        ends = graph.sender, graph.receiver, graph.num_nodes
-        harmonics, weights = graph.edges["harmonics"], self.weights(graph)
-        return self.combine(graph, fused_convolution(self.paths, x, harmonics, weights, *ends))
+        harmonics = graph.edges["harmonics"]
+        found = weighted_convolution(self.paths, x, harmonics, self.weights, radial, graph)
+        return self.combine(graph, found)
 
     def combine(
         self, graph: Graph, blocks: Sequence[Float[Tensor, "nodes components slots*channels"]]

@@ -24,28 +24,30 @@ from sciml.nn.equivariant.paths import Path, Paths
 
 
 @cache
-def compile_kernel(paths: Paths, program: Program, bytes_each: int) -> Kernel:
+def compile_kernel(paths: Paths, program: Program, bytes_each: int, shared: bool = False) -> Kernel:
     """Return a function of (pointers, edges, first channel, last channel), which releases the GIL.
 
     Args:
         paths: the products.
         program: what is computed.
         bytes_each: 4 or 8, of a number.
+        shared: whether several edges have a row of weights in common.
 
     The pointers are those of the tensors of all inputs, then of all outputs, then of sender and receiver
-    (64-bit integers). The inputs x and outputs g consist of one tensor for each irrep, (nodes, 2l + 1,
-    channels) and (nodes, 2l + 1, slots · channels); Y is (edges, (lmax + 1)²), w (edges, paths · channels).
-    What stands in outputs x and g is added to; Y and w are overwritten.
+    (64-bit integers), and, if shared, of the row of weights of each edge. The inputs x and outputs g consist
+    of one tensor for each irrep, (nodes, 2l + 1, channels) and (nodes, 2l + 1, slots · channels); Y is
+    (edges, (lmax + 1)²), w (edges or rows, paths · channels).
+    What stands in outputs x and g, and in shared w, is added to; Y and w are overwritten.
     """
-    return compiled(str(_ProductWriter(paths, program, bytes_each).module))
+    return compiled(str(_ProductWriter(paths, program, bytes_each, shared).module))
 
 
 class _ProductWriter(Writer):
     """Writes the function; the methods follow the order of the loops."""
 
-    def __init__(self, paths: Paths, program: Program, bytes_each: int) -> None:
+    def __init__(self, paths: Paths, program: Program, bytes_each: int, shared: bool) -> None:
         super().__init__(paths.channels, bytes_each)
-        self.paths, self.program = paths, program
+        self.paths, self.program, self.shared = paths, program, shared
         edges, begin, end = self.arguments
         self._read_pointers()
         self.sums = [  # over channels, of harmonics that are outputs
@@ -70,15 +72,15 @@ class _ProductWriter(Writer):
             [[self.pointer(next(position)) for _ in range(count.get(s, 1))] for s in side]
             for side in (self.program.inputs, self.program.outputs)
         )
-        self.sender, self.receiver = (self.pointer(next(position)) for _ in range(2))
+        slots = "xgw" if self.shared else "xg"  # of which edges have a row by number
+        self.indices = {slot: self.pointer(next(position)) for slot in slots}
 
     # ------------------------------------------------------------------ one edge
 
     def _begin_edge(self, edge: Any) -> None:
         """Find the rows of the edge in all tensors, and couple the harmonics."""
         ends = {
-            slot: self.build.load(self.at(index, edge, INT), typ=INT)
-            for slot, index in (("x", self.sender), ("g", self.receiver))
+            slot: self.build.load(self.at(index, edge, INT), typ=INT) for slot, index in self.indices.items()
         }
 
         def rows(slot: str, bases: list[Any]) -> list[Any]:
@@ -171,7 +173,11 @@ class _PathWriter:
                     total = products.setdefault(output, {})
                     total[i, k] = add(total.get((i, k)), value)
         for output, value in weights.items():
-            w.store(value, w.there[output][0], self.number * w.channels)
+            row, offset = w.there[output][0], self.number * w.channels
+            if w.shared:
+                w.add_to(row, offset, value)
+            else:
+                w.store(value, row, offset)
         for (output, k), value in nodes.items():
             w.add_to(w.there[output][self.path.out], self.node_offset(k), value)
         for output, total in products.items():

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,27 @@ from sciml.nn.equivariant.form import CONVOLUTION, Program, derivative
 from sciml.nn.equivariant.paths import Paths, coupling
 
 LEAST = 16  # channels that a thread is worth
+
+
+class Ends(NamedTuple):
+    """Where edges begin and end, how many senders and receivers there are, and who shares weights.
+
+    Attributes:
+        row: the row of weights of each edge; None where each has its own.
+        rows: of weights.
+    """
+
+    sender: Int[Tensor, "edges"]
+    receiver: Int[Tensor, "edges"]
+    senders: int
+    receivers: int
+    row: Int[Tensor, "edges"] | None
+    rows: int
+
+    @property
+    def indices(self) -> list[Tensor]:
+        """What the kernel reads."""
+        return [self.sender, self.receiver, *([] if self.row is None else [self.row])]
 
 
 def edge_products(
@@ -41,13 +62,18 @@ def fused_convolution(
     paths: Paths,
     x: Sequence[Float[Tensor, "nodes components channels"]],
     harmonics: Float[Tensor, "edges harmonics"],
-    weights: Float[Tensor, "edges paths*channels"],
+    weights: Float[Tensor, "rows paths*channels"],
     sender: Int[Tensor, "edges"],
     receiver: Int[Tensor, "edges"],
     receivers: int,
+    row: Int[Tensor, "edges"] | None = None,
 ) -> list[Float[Tensor, "receivers components slots*channels"]]:
-    """Return `edge_products` of gathered features, summed at the receivers, in one pass; see `has_fused`."""
-    ends = sender.contiguous(), receiver.contiguous(), len(x[0]), receivers
+    """Return `edge_products` of gathered features, summed at the receivers, in one pass; see `has_fused`.
+
+    With ``row``, edge e has the weights ``weights[row[e]]``.
+    """
+    row = None if row is None else row.contiguous()
+    ends = Ends(sender.contiguous(), receiver.contiguous(), len(x[0]), receivers, row, len(weights))
     return list(_evaluate(paths, CONVOLUTION, ends, [*x, harmonics, weights]))
 
 
@@ -70,7 +96,7 @@ def has_fused(like: Tensor) -> bool:
     )
 
 
-def _evaluate(paths: Paths, program: Program, ends: tuple, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _evaluate(paths: Paths, program: Program, ends: Ends, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return the outputs of a program; copies are made here, where derivatives know of them."""
     return _Evaluate.apply(paths, program, ends, *(tensor.contiguous() for tensor in tensors))
 
@@ -79,9 +105,7 @@ class _Evaluate(torch.autograd.Function):
     """A `Program`; its backward is another one, so that it may be differentiated any number of times."""
 
     @staticmethod
-    def forward(
-        ctx: Any, paths: Paths, program: Program, ends: tuple, *tensors: Tensor
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, paths: Paths, program: Program, ends: Ends, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.paths, ctx.program, ctx.ends = paths, program, ends
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
@@ -127,23 +151,25 @@ def _groups(paths: Paths, slots: Sequence[str]) -> list[range]:
     return groups
 
 
-def _shapes(paths: Paths, slot: str, ends: tuple) -> list[tuple[int, ...]]:
-    sender, _, senders, receivers = ends
+def _shapes(paths: Paths, slot: str, ends: Ends) -> list[tuple[int, ...]]:
     if slot == "x":
-        return [(senders, kind.size, paths.channels) for kind in paths.left]
+        return [(ends.senders, kind.size, paths.channels) for kind in paths.left]
     if slot == "g":
-        return [(receivers, k.size, paths.slots(o) * paths.channels) for o, k in enumerate(paths.out)]
-    return [(len(sender), (paths.lmax + 1) ** 2 if slot == "y" else len(paths.paths) * paths.channels)]
+        return [(ends.receivers, k.size, paths.slots(o) * paths.channels) for o, k in enumerate(paths.out)]
+    if slot == "y":
+        return [(len(ends.sender), (paths.lmax + 1) ** 2)]
+    return [(ends.rows, len(paths.paths) * paths.channels)]
 
 
-def _run(paths: Paths, program: Program, ends: tuple, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _run(paths: Paths, program: Program, ends: Ends, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     from sciml.nn.equivariant.kernel import compile_kernel
     from sciml.nn.equivariant.llvm import width
 
-    like, (sender, receiver, *_) = tensors[0], ends
-    kernel = compile_kernel(paths, program, like.element_size())
+    like, shared = tensors[0], ends.row is not None
+    kernel = compile_kernel(paths, program, like.element_size(), shared)
+    added = "xgw" if shared else "xg"
     outputs = [
-        like.new_zeros(shape) if slot in "xg" else like.new_empty(shape)
+        like.new_zeros(shape) if slot in added else like.new_empty(shape)
         for slot in program.outputs
         for shape in _shapes(paths, slot, ends)
     ]
@@ -159,8 +185,8 @@ def _run(paths: Paths, program: Program, ends: tuple, tensors: Sequence[Tensor])
         if part:
             for n, buffer in zip(harmonics, partial[part - 1]):
                 own[n] = buffer
-        pointers = [t.data_ptr() for t in (*tensors, *own, sender, receiver)]
-        calls.append(((ctypes.c_void_p * len(pointers))(*pointers), len(sender), begin, end))
+        pointers = [t.data_ptr() for t in (*tensors, *own, *ends.indices)]
+        calls.append(((ctypes.c_void_p * len(pointers))(*pointers), len(ends.sender), begin, end))
     if len(calls) == 1:
         kernel(*calls[0])
     else:
