@@ -21,6 +21,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -56,7 +57,10 @@ def main(task: Callable[[DictConfig], Path | None], config_name: str) -> None:
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
     def run(config: DictConfig) -> None:
+        if getattr(rank_zero_only, "rank", 0):  # one of several processes says what is to be said
+            logging.disable(logging.WARNING)
         try:
+            check_processes(config)
             path = task(config)
         except KeyboardInterrupt:
             fail(
@@ -83,6 +87,18 @@ def main(task: Callable[[DictConfig], Path | None], config_name: str) -> None:
         fail("Interrupted.", INTERRUPTED)
     except OSError as error:  # Hydra creates the run directory before the task starts
         fail(f"Cannot write the run directory: {error}. Choose another with run_dir=...")
+
+
+def check_processes(config: DictConfig) -> None:
+    """Refuse several jobs of several processes each: Lightning starts a process by the job's own command.
+
+    Raises:
+        RunError: a multirun with more than one device or machine.
+    """
+    trainer = config.get("trainer", {})
+    several = (trainer.get("devices", 1), trainer.get("num_nodes", 1)) != (1, 1)
+    if several and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise RunError("-m and trainer.devices do not go together: start one command for each job.")
 
 
 def fail(message: str, status: int = 1) -> None:

@@ -20,6 +20,7 @@ from sciml.datasets.tables import read_table
 from sciml.models import PropertyPredictor
 from sciml.models.descriptor_process import MOST
 from sciml.training.agreement import affinity_metrics, label_metrics
+from sciml.training.processes import leave_to_first
 from sciml.training.property import PropertyData, predicted, property_data, train_property
 from sciml.training.property_baselines import property_baselines
 from sciml.training.run import RunError, build, check_same_run, load_run, open_run, write_json, write_text
@@ -54,6 +55,7 @@ def property_(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     before = time.perf_counter()
     train_property(model, data, run_dir, **options, **trainer, seed=config.seed)
     seconds = time.perf_counter() - before
+    leave_to_first()
     found = judge(model, data, run_dir, config.seed)
     metrics, units = flat(found, data, config.data.unit)
     extra = {

@@ -23,7 +23,7 @@ from sciml.models.interaction_network import InteractionNetwork
 from sciml.physics.differentiate import white_noise
 from sciml.physics.momentum import MomentumClosure, momentum_closure
 from sciml.training.data import GraphData
-from sciml.training.run import AtomicCheckpoints, load_checkpoint, quiet_lightning
+from sciml.training.run import AtomicCheckpoints, RunError, load_checkpoint, quiet_lightning
 from sciml.training.stages import Stage
 from sciml.training.task import DynamicsTask
 
@@ -214,6 +214,8 @@ def train_dynamics(
     seed: int = 0,
     accelerator: str = "cpu",
     devices: int = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
     max_time: str | None = None,
     progress: bool | None = None,
 ) -> dict[str, float]:
@@ -225,9 +227,18 @@ def train_dynamics(
         stages: see `Stage`.
         run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
         seed: of the order of batches.
-        accelerator, devices, max_time: Lightning's.
+        accelerator, max_time: Lightning's.
+        devices, num_nodes, strategy: 1, 1 and auto.
         progress: show a progress bar; by default where the output is a terminal.
+
+    Raises:
+        RunError: several devices.
     """
+    if devices != 1 or num_nodes != 1 or strategy != "auto":
+        raise RunError(
+            f"trainer.devices={devices}, trainer.num_nodes={num_nodes}, trainer.strategy={strategy}: networks "
+            "of trajectories are fitted by least squares over all frames. Take one device, and strategy auto."
+        )
     run_dir = Path(run_dir)
     schedule = [s if isinstance(s, Stage) else Stage(**s) for s in stages]
     initialize(model, data)

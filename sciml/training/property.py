@@ -20,6 +20,7 @@ from sciml.models.property_predictor import PropertyPredictor
 from sciml.training.conformal import conformal_half_width
 from sciml.training.data import Batches, GraphData
 from sciml.training.fit import SupervisedTask, fit
+from sciml.training.processes import first, shared, summed
 from sciml.training.run import AtomicCheckpoints, load_checkpoint
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class PropertyTask(SupervisedTask):
     def loss(self, batch: Graph) -> Tensor:
         """Return the sum over members of the mean loss: each learns as if alone."""
         total, count = self.losses(batch)
-        return total.sum() / count.clamp(min=1)
+        return total.sum() / shared(count)
 
     # ------------------------------------------------------- the best weights
 
@@ -145,10 +146,10 @@ class PropertyTask(SupervisedTask):
 
     def on_validation_epoch_end(self) -> None:
         """Keep the weights of each member that has never been better; stop where none has been for long."""
-        total = torch.stack([losses for losses, _ in self._sums]).sum(0)
-        count = torch.stack([count for _, count in self._sums]).sum().clamp(min=1)
+        each = torch.stack([torch.cat([losses, count[None].to(losses)]) for losses, count in self._sums])
         self._sums.clear()
-        losses = (total / count).tolist()
+        *totals, count = summed(each.sum(0)).tolist()
+        losses = [total / max(count, 1) for total in totals]
         self.log("validation/loss", float(np.mean(losses)), prog_bar=True)
         better = [i for i, loss in enumerate(losses) if loss < self.lowest[i]]
         for i in better:
@@ -231,7 +232,8 @@ def train_property(
         known = dict(model.state_dict())
         later = (name for name in known if name.startswith(("half_width", "share", "process.")))
         checkpoint["state_dict"] |= {f"model.{name}": known[name].cpu().clone() for name in later}
-        AtomicCheckpoints().save_checkpoint(checkpoint, path)
+        if first():
+            AtomicCheckpoints().save_checkpoint(checkpoint, path)
 
 
 @torch.no_grad()

@@ -134,7 +134,8 @@ def quiet_lightning() -> Iterator[None]:
     """Silence Lightning's hints on hardware and loaders, which are none of a user's concern here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         yield
 
 
