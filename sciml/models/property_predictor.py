@@ -67,6 +67,9 @@ class PropertyPredictor(nn.Module):
         points: training molecules that a Gaussian process on the descriptors remembers beside the networks
             (`DescriptorProcess`); 0 has none.
         mean, scale: of each property in training, for regression.
+        class_weights: how much labels 0 and 1 of each property count in training, for classification. They
+            raise the odds that the networks learn by their ratio, and predictions are divided by it again,
+            so that they stay probabilities (Elkan 2001). None: all labels alike.
         coverage: of the intervals that `predict` gives.
 
     Attributes:
@@ -92,6 +95,7 @@ class PropertyPredictor(nn.Module):
     half_width: Tensor
     share: Tensor
     seen: Tensor
+    class_weights: Tensor
 
     def __init__(
         self,
@@ -108,6 +112,7 @@ class PropertyPredictor(nn.Module):
         points: int = 0,
         mean: Sequence[float] | None = None,
         scale: Sequence[float] | None = None,
+        class_weights: Sequence[Sequence[float]] | None = None,
         coverage: float = 0.9,
     ) -> None:
         super().__init__()
@@ -127,6 +132,12 @@ class PropertyPredictor(nn.Module):
             raise ValueError(
                 f"points={points}: a Gaussian process needs descriptors, and learns numbers only."
             )
+        weights = torch.tensor(class_weights or [[1.0, 1.0]] * len(targets), dtype=torch.get_default_dtype())
+        if weights.shape != (len(targets), 2) or not bool((weights > 0).all()):
+            raise ValueError(
+                f"class_weights={class_weights}: expected two positive numbers for each of {len(targets)} "
+                "targets."
+            )
         self.targets, self.kind, self.coverage, self.num_descriptors = targets, kind, coverage, descriptors
         make = lambda: ENCODERS[encoder](channels, steps, dropout, pool)
         self.members = nn.ModuleList(
@@ -134,6 +145,7 @@ class PropertyPredictor(nn.Module):
         )
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.register_buffer("descriptor_mean", torch.zeros(descriptors))
         self.register_buffer("descriptor_scale", torch.ones(descriptors))
         self.register_buffer("half_width", torch.full((len(targets),), torch.inf))
@@ -173,7 +185,8 @@ class PropertyPredictor(nn.Module):
         """Return the ensemble's predictions: in the units of training, or probabilities."""
         predicted = self(graph).globals["predicted"]
         if self.kind == "classification":
-            return predicted.sigmoid().mean(1)
+            zero, one = self.class_weights.unbind(1)
+            return (predicted - (one / zero).log()).sigmoid().mean(1)
         mean, given = predicted.mean(1), self._descriptors(graph)
         if self.process is not None and given is not None:
             mean = torch.lerp(mean, self.process(given), self.share)

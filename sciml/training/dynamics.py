@@ -236,7 +236,7 @@ def train_dynamics(
     """
     if devices != 1 or num_nodes != 1 or strategy != "auto":
         raise RunError(
-            f"trainer.devices={devices}, trainer.num_nodes={num_nodes}, trainer.strategy={strategy}: networks "
+            f"devices={devices}, num_nodes={num_nodes}, strategy={strategy} (trainer): networks "
             "of trajectories are fitted by least squares over all frames. Take one device, and strategy auto."
         )
     run_dir = Path(run_dir)
