@@ -189,9 +189,9 @@ def compare(given, folder, metric):
         assert done.returncode == 0, done.stderr
         assert done.stdout.count(str(folder / name)) == 1
         assert done.stdout.splitlines()[-1] == str(folder / name)
+        if name not in found:
+            assert (folder / name / "metrics.csv").read_text().count("epoch,") == 1
         found[name] = json.loads((folder / name / "metrics.json").read_text())
         assert found[name][metric] == pytest.approx(found["alone"][metric], rel=1e-4)
     names = [{p.name for p in (folder / name).iterdir()} for name in ("alone", "two")]
     assert names[1] - names[0] == {"train_ddp_process_1.log"}  # Hydra's, of what went wrong in that process
-    text = (folder / "two" / "metrics.csv").read_text()
-    assert text.count("epoch") == 1
