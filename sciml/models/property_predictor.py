@@ -17,6 +17,7 @@ from sciml.graph import Graph, Spec
 from sciml.models.descriptor_process import DescriptorProcess
 from sciml.models.dmpnn import DMPNN
 from sciml.models.gin import GIN
+from sciml.models.molecule_transformer import MoleculeTransformer
 from sciml.models.pooling import Pool
 from sciml.nn.mlp import mlp
 from sciml.symmetry import Symmetry
@@ -24,7 +25,7 @@ from sciml.symmetry import Symmetry
 if TYPE_CHECKING:
     import pandas as pd
 
-ENCODERS = {"dmpnn": DMPNN, "gin": GIN}
+ENCODERS = {"dmpnn": DMPNN, "gin": GIN, "transformer": MoleculeTransformer}
 PREDICTED = 512  # molecules at a time
 FAR = 5.0  # standard deviations beyond which a descriptor counts as no further away
 
@@ -44,10 +45,10 @@ class Member(nn.Module):
         self.readout = mlp(channels + descriptors, (channels,), outputs, "relu")
 
     def forward(
-        self, graph: Graph, descriptors: Float[Tensor, "graphs descriptors"] | None, **prepared: Any
+        self, graph: Graph, descriptors: Float[Tensor, "graphs descriptors"] | None, *prepared: Any
     ) -> Float[Tensor, "graphs outputs"]:
         """Return what the readout says; ``prepared`` is what the encoder need not find out again."""
-        x = self.encoder(graph, **prepared).globals["x"]
+        x = self.encoder(graph, *prepared).globals["x"]
         return self.readout(self.dropout(x if descriptors is None else torch.cat([x, descriptors], dim=1)))
 
 
@@ -57,7 +58,7 @@ class PropertyPredictor(nn.Module):
     Args:
         targets: names of the properties.
         kind: "regression", numbers; or "classification", labels 0 and 1.
-        encoder: "dmpnn" (`DMPNN`) or "gin" (`GIN`).
+        encoder: "dmpnn" (`DMPNN`), "gin" (`GIN`) or "transformer" (`MoleculeTransformer`).
         channels: of bonds, atoms and molecules.
         steps: how many bonds far is heard.
         dropout: in training.
@@ -102,7 +103,7 @@ class PropertyPredictor(nn.Module):
         targets: Sequence[str],
         *,
         kind: Literal["regression", "classification"] = "regression",
-        encoder: Literal["dmpnn", "gin"] = "dmpnn",
+        encoder: Literal["dmpnn", "gin", "transformer"] = "dmpnn",
         channels: int = 300,
         steps: int = 2,
         dropout: float = 0.0,
@@ -156,9 +157,9 @@ class PropertyPredictor(nn.Module):
     def forward(self, graph: Graph) -> Graph:
         """Return the graph with what each member says of each property."""
         given = self._descriptors(graph)
-        first = self.members[0].encoder
-        prepared = {"kinds": first.prepare(graph)} if isinstance(first, DMPNN) else {}
-        predicted = torch.stack([member(graph, given, **prepared) for member in self.members], dim=1)
+        prepare = getattr(self.members[0].encoder, "prepare", None)
+        prepared = () if prepare is None else (prepare(graph),)
+        predicted = torch.stack([member(graph, given, *prepared) for member in self.members], dim=1)
         return graph.with_globals({"predicted": Spec()}, predicted=predicted)
 
     def _descriptors(self, graph: Graph) -> Float[Tensor, "graphs descriptors"] | None:
