@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 
 from sciml.builders import particle_graph
 from sciml.datasets.trajectories import Trajectories
@@ -23,7 +22,7 @@ from sciml.models.interaction_network import InteractionNetwork
 from sciml.physics.differentiate import white_noise
 from sciml.physics.momentum import MomentumClosure, momentum_closure
 from sciml.training.data import GraphData
-from sciml.training.run import AtomicCheckpoints, RunError, load_checkpoint, quiet_lightning
+from sciml.training.run import AtomicCheckpoints, MetricsTable, RunError, load_checkpoint, quiet_lightning
 from sciml.training.stages import Stage
 from sciml.training.task import DynamicsTask
 
@@ -246,13 +245,17 @@ def train_dynamics(
     task = DynamicsTask(model, schedule)
     epochs = sum(stage.epochs for stage in schedule)
     show = sys.stderr.isatty() if progress is None else progress
+    resume = checkpoint if checkpoint.is_file() else None
+    before = load_checkpoint(checkpoint) if resume else {}
+    if resume is not None:
+        log.info("going on after epoch %s of %s", before.get("epoch", 0), epochs)
     with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=epochs,
             max_time=max_time,
             accelerator=accelerator,
             devices=devices,
-            logger=CSVLogger(run_dir, name="", version=""),
+            logger=MetricsTable(run_dir, before.get("global_step", 0)),
             callbacks=[
                 ModelCheckpoint(
                     checkpoint.parent, filename="last", every_n_epochs=5, enable_version_counter=False
@@ -266,10 +269,6 @@ def train_dynamics(
             enable_progress_bar=show,
             enable_model_summary=False,
         )
-        resume = checkpoint if checkpoint.is_file() else None
-        if resume is not None:
-            done = load_checkpoint(checkpoint).get("epoch", 0)
-            log.info("going on after epoch %s of %s", done, epochs)
         trainer.fit(
             task, GraphData(data.train, data.held_out, seed=seed), ckpt_path=resume, weights_only=True
         )

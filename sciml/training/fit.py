@@ -13,12 +13,11 @@ from typing import Any
 import lightning as L  # noqa: N812 - Lightning's own idiom
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
-from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor, nn
 
 from sciml.training.processes import AveragedGradients, processes, summed
-from sciml.training.run import AtomicCheckpoints, RunError, load_checkpoint, quiet_lightning
+from sciml.training.run import AtomicCheckpoints, MetricsTable, RunError, load_checkpoint, quiet_lightning
 from sciml.training.task import NonFiniteLossError
 
 log = logging.getLogger(__name__)
@@ -209,6 +208,10 @@ def fit(
     keep = ModelCheckpoint(
         checkpoint.parent, filename="last", enable_version_counter=False, every_n_epochs=every
     )
+    resume = checkpoint if checkpoint.is_file() else None
+    before = load_checkpoint(checkpoint) if resume else {}
+    if resume is not None:
+        log.info("going on after epoch %s of %s", before.get("epoch", 0), epochs)
     with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=epochs,
@@ -218,7 +221,7 @@ def fit(
             num_nodes=num_nodes,
             strategy=_strategy(strategy, devices, num_nodes, task.undivided),
             use_distributed_sampler=False,  # batches are divided by `Batches`
-            logger=CSVLogger(run_dir, name="", version=""),
+            logger=MetricsTable(run_dir, before.get("global_step", 0)),
             callbacks=[keep],
             plugins=[AtomicCheckpoints()],
             reload_dataloaders_every_n_epochs=1,
@@ -229,9 +232,6 @@ def fit(
             enable_progress_bar=sys.stderr.isatty() if progress is None else progress,
             enable_model_summary=False,
         )
-        resume = checkpoint if checkpoint.is_file() else None
-        if resume is not None:
-            log.info("going on after epoch %s of %s", load_checkpoint(checkpoint).get("epoch", 0), epochs)
         trainer.fit(task, data, ckpt_path=resume, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt

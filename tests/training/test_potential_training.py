@@ -260,6 +260,9 @@ def test_an_interrupted_training_resumes_to_the_same_numbers(ethanol, tmp_path):
         return load_checkpoint(path / "checkpoints" / "last.ckpt")["state_dict"]
 
     whole, resumed = run(tmp_path / "a", None), run(tmp_path / "b", 2, None)
+    tables = [(tmp_path / name / "metrics.csv").read_text() for name in "ab"]
+    assert tables[0] == tables[1]
+    assert tables[0].count("\n") == 1 + 2 * 4  # two rows for each epoch
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
