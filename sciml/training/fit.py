@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import sys
 from collections.abc import Sized
 from datetime import timedelta
@@ -232,7 +233,12 @@ def fit(
             enable_progress_bar=sys.stderr.isatty() if progress is None else progress,
             enable_model_summary=False,
         )
-        trainer.fit(task, data, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(task, data, ckpt_path=resume, weights_only=True)
+        except Exception:  # the others may be on their way to meet this one, and would wait for long
+            if trainer.strategy.launcher is not None:
+                trainer.strategy.launcher.kill(signal.SIGTERM)
+            raise
         if trainer.interrupted:
             raise KeyboardInterrupt
         trainer.save_checkpoint(checkpoint)

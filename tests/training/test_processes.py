@@ -162,14 +162,15 @@ def test_one_process_is_not_asked(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["nequip", "painn"])
-def test_by_command_potentials_have_one_run_directory_and_the_same_metrics(model, tmp_path):
-    small = ["experiment=ethanol", f"model={model}", "model.channels=4", "model.layers=2", "model.cutoff=3.0"]
+@pytest.mark.timeout(900)
+def test_by_command_potentials_have_one_run_directory_and_the_same_metrics(tmp_path):
+    small = ["experiment=ethanol", "model=nequip", "model.channels=4", "model.layers=2", "model.cutoff=3.0"]
     given = [*small, "data.split.train=40", "data.split.validation=11", "task.epochs=2"]
     compare(given, tmp_path, "test/force_mae")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_by_command_properties_go_on_to_the_same_metrics(tmp_path):
     path = tmp_path / "mine.csv"
     rows = [f"{s},{len(s)},{'' if i % 3 else s.count('C')}" for i, s in enumerate(CHAINS)]
@@ -189,8 +190,7 @@ def compare(given, folder, metric):
         assert done.returncode == 0, done.stderr
         assert done.stdout.count(str(folder / name)) == 1
         assert done.stdout.splitlines()[-1] == str(folder / name)
-        if name not in found:
-            assert (folder / name / "metrics.csv").read_text().count("epoch,") == 1
+        assert (folder / name / "metrics.csv").read_text().count("epoch,") == 1
         found[name] = json.loads((folder / name / "metrics.json").read_text())
         assert found[name][metric] == pytest.approx(found["alone"][metric], rel=1e-4)
     names = [{p.name for p in (folder / name).iterdir()} for name in ("alone", "two")]
