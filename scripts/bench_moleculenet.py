@@ -48,6 +48,7 @@ DEFAULTS = {
     "model": {},
     "task": {},
 }
+APART = ("kind", "members", "coverage", "process", "class_weights")  # options that are no option of training
 HEADER = ("label", "set", "by", "seed", "who", "rmse", "coverage", "seconds")
 
 
@@ -93,7 +94,7 @@ def run(data, seed: int, options) -> list[tuple]:
         scale=scale,
         coverage=task.coverage,
     )
-    training = {k: v for k, v in task.items() if k not in ("kind", "members", "coverage", "process")}
+    training = {k: v for k, v in task.items() if k not in APART}
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         train_property(model, data, folder, **training, seed=seed, progress=False)

@@ -85,7 +85,10 @@ def main(task: Callable[[DictConfig], Path | None], config_name: str) -> None:
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
     def run(config: DictConfig) -> None:
+        if process_rank():  # one of several processes says what is to be said
+            logging.disable(logging.WARNING)
         try:
+            check_processes(config)
             path = task(config)
         except KeyboardInterrupt:
             fail(
@@ -112,6 +115,24 @@ def main(task: Callable[[DictConfig], Path | None], config_name: str) -> None:
         fail("Interrupted.", INTERRUPTED)
     except OSError as error:  # Hydra creates the run directory before the task starts
         fail(f"Cannot write the run directory: {error}. Choose another with run_dir=...")
+
+
+def process_rank() -> int:
+    """Return the number of this process among those that train together; 0 where it is alone."""
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as Lightning's own, which would be seconds to import
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
+
+
+def check_processes(config: DictConfig) -> None:
+    """Refuse several jobs of several processes each: Lightning starts a process by the job's own command.
+
+    Raises:
+        RunError: a multirun with more than one device or machine.
+    """
+    trainer = config.get("trainer", {})
+    several = (trainer.get("devices", 1), trainer.get("num_nodes", 1)) != (1, 1)
+    if several and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise RunError("-m and trainer.devices do not go together: start one command for each job.")
 
 
 def fail(message: str, status: int = 1) -> None:

@@ -21,6 +21,7 @@ from sciml.models import DrugTarget
 from sciml.training.affinity import DrugTargetData, drug_target_data, predicted, train_drug_target
 from sciml.training.agreement import affinity_metrics, link_metrics
 from sciml.training.pair_baselines import baselines
+from sciml.training.processes import leave_to_first
 from sciml.training.run import build, check_same_run, open_run, write_json, write_text
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def drug_target(config: DictConfig, run_dir: Path) -> None:
     trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
     options = {k: v for k, v in config.task.items() if k != "kind"}
     train_drug_target(model, data.train, data.validation, run_dir, seed=config.seed, **options, **trainer)
+    leave_to_first()
     found = judge(model, data, run_dir)
     units = {
         f"{who}/{name}": config.data.unit if name in IN_UNIT else "" for who in found for name in found[who]

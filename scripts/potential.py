@@ -21,6 +21,7 @@ from sciml.training.potential_baselines import PairPotential, constant
 from sciml.training.potential_ensemble import UNITS as UNCERTAINTY_UNITS
 from sciml.training.potential_ensemble import judge_uncertainty, train_ensemble
 from sciml.training.pretraining import take_encoder
+from sciml.training.processes import leave_to_first
 from sciml.training.run import build, check_same_run, load_run, open_run, write_json
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def potential(config: DictConfig, run_dir: Path) -> None:
     else:
         train_potential(model, *graphs, run_dir, **options, **trainer, seed=config.seed)
     trained = time.perf_counter() - start
+    leave_to_first()
     found = judge(config, data, load_run(run_dir))  # type: ignore[arg-type]
     metrics = _metrics(found, data, model, trained)
     write_json(run_dir / "metrics.json", metrics)

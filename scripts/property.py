@@ -21,6 +21,7 @@ from sciml.models import PropertyPredictor
 from sciml.models.descriptor_process import MOST
 from sciml.training.agreement import affinity_metrics, label_metrics
 from sciml.training.errors import RunError
+from sciml.training.processes import leave_to_first
 from sciml.training.property import PropertyData, predicted, property_data, train_property
 from sciml.training.property_baselines import property_baselines
 from sciml.training.run import build, check_same_run, load_run, open_run, write_json, write_text
@@ -32,7 +33,9 @@ BY_PATH = {  # sets that are read from a file, and what to say of it
     "'data.target_columns=[\"measured log solubility in mols per litre\"]'",
     "lipophilicity": "Lipophilicity.csv of MoleculeNet with 'data.target_columns=[exp]'",
 }
+APART = ("kind", "members", "coverage", "process", "class_weights")  # options that the model has
 IN_UNIT = ("mae", "rmse")  # what has the unit of the values
+DRAWN = 24  # labels in one picture, at most
 SHOWN = {
     "regression": ("mae", "rmse", "pearson"),
     "classification": ("auroc", "ap", "brier", "calibration_error"),
@@ -51,10 +54,11 @@ def property_(config: DictConfig, run_dir: Path) -> dict[str, Any]:
     model = make_model(config, data)
     check_same_run(config, run_dir, ("data", "model", "task", "seed"))
     trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
-    options = {k: v for k, v in config.task.items() if k not in ("kind", "members", "coverage", "process")}
+    options = {k: v for k, v in config.task.items() if k not in APART}
     before = time.perf_counter()
     train_property(model, data, run_dir, **options, **trainer, seed=config.seed)
     seconds = time.perf_counter() - before
+    leave_to_first()
     found = judge(model, data, run_dir, config.seed)
     metrics, units = flat(found, data, config.data.unit)
     extra = {
@@ -116,6 +120,8 @@ def make_model(config: DictConfig, data: PropertyData) -> PropertyPredictor:
         config.model.descriptors = 0 if given is None else given.shape[1]
         config.model.targets, config.model.kind = list(data.table.targets), data.kind
         config.model.members, config.model.coverage = config.task.members, config.task.coverage
+        if config.task.class_weights is not None:
+            config.model.class_weights = data.class_weights(config.task.class_weights)
         if data.kind == "regression":
             config.model.mean, config.model.scale = mean, scale
             if config.task.process and given is not None:
@@ -150,7 +156,29 @@ def judge(
                 share = float(inside.mean()) if np.isfinite(half[i]) else np.nan  # all is no interval
                 found[who][name] |= {"coverage": share, "half_width": float(half[i])}
     write_predictions(run_dir / "predictions.csv", data, guesses["test"], half)
+    if data.kind == "classification":
+        draw_reliability(run_dir / "reliability.png", data, guesses["test"])
     return found
+
+
+def draw_reliability(path: Path, data: PropertyData, probability: np.ndarray) -> None:
+    """Draw how often the test molecules have each label, against how probable it was said to be."""
+    from matplotlib.figure import Figure
+
+    from sciml.plotting import reliability_diagram
+
+    true, names = data.table.values[data.split.test], data.table.targets
+    known = [i for i in range(len(names)) if np.isfinite(true[:, i]).any()][:DRAWN]
+    if not known:
+        return
+    columns = min(len(known), 4)
+    rows = -(-len(known) // columns)
+    figure = Figure(figsize=(4.2 * columns, 4.2 * rows), layout="constrained")
+    for place, i in enumerate(known, 1):
+        reliability_diagram(
+            probability[:, i], true[:, i], figure.add_subplot(rows, columns, place), name=names[i]
+        )
+    figure.savefig(path, dpi=110)
 
 
 def flat(

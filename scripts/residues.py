@@ -17,6 +17,7 @@ from rich.table import Table
 from sciml.datasets.residue_tasks import ResidueTask
 from sciml.datasets.residues import ResidueData, asked, residue_data
 from sciml.models import ResiduePredictor
+from sciml.training.processes import first, leave_to_first
 from sciml.training.residue_baselines import linear_answers, mean_answers
 from sciml.training.residue_scores import SCORES, Answers, margin, scores, units
 from sciml.training.residues import TEST_SEED, answer, train_residues
@@ -36,15 +37,18 @@ def residues(config: DictConfig, run_dir: Path) -> None:
     open_run(run_dir)
     every = config.data.every_fold
     parts = []
-    for fold in range(config.data.folds) if every else [config.data.fold]:
+    folds = list(range(config.data.folds)) if every else [config.data.fold]
+    for fold in folds:
         one = config.copy()
         with open_dict(one):
             one.data.fold = fold
         data = load(one)
         directory = open_run(run_dir / f"fold_{fold}") if every else run_dir
         model = _train(one, data, directory)
+        if fold == folds[-1]:
+            leave_to_first()
         parts.append(_judge(one, data, model))
-        if every:
+        if every and first():
             _write(directory, one, data, [parts[-1]], model, start)
             log.info("fold %d of %d done", fold + 1, config.data.folds)
     if every:  # the run as a whole lends the first fold's model to load_run

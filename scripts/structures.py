@@ -19,6 +19,7 @@ from sciml.models import StructurePredictor
 from sciml.models.structure_predictor import READOUTS
 from sciml.training.errors import RunError
 from sciml.training.pretraining import denoising_errors, pretrain, take_encoder
+from sciml.training.processes import leave_to_first
 from sciml.training.run import (
     build,
     check_same_run,
@@ -63,6 +64,7 @@ def structures(config: DictConfig, run_dir: Path) -> None:
         "seconds/train_cpu": time.process_time() - spent,
         "seconds/all": time.perf_counter() - start,
     }
+    leave_to_first()
     trained = load_run(run_dir)
     assert isinstance(trained, StructurePredictor)
     found = mean_errors(trained, data)
@@ -93,6 +95,7 @@ def pretraining(config: DictConfig, run_dir: Path) -> None:
     before = time.perf_counter()
     pretrain(model, parts[0], parts[1], run_dir, **options, **trainer, seed=config.seed)
     seconds = time.perf_counter() - before
+    leave_to_first()
     trained = load_run(run_dir)
     found = {f"test/{k}": v for k, v in denoising_errors(trained, parts[2]).items()}  # type: ignore[arg-type]
     metrics = found | {"train/structures": len(parts[0]), "seconds/train": seconds}

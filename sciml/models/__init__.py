@@ -16,6 +16,7 @@ from sciml.models.interaction_network import InteractionNetwork
 from sciml.models.mace import MACE
 from sciml.models.memory_network import MemoryNetwork
 from sciml.models.molecule_encoder import MoleculeEncoder
+from sciml.models.molecule_transformer import MoleculeTransformer
 from sciml.models.nequip import NequIP
 from sciml.models.painn import PaiNN
 from sciml.models.potential import Potential, Prediction
@@ -44,6 +45,7 @@ __all__ = [
     "InteractionNetwork",
     "MemoryNetwork",
     "MoleculeEncoder",
+    "MoleculeTransformer",
     "NequIP",
     "PaiNN",
     "PairGraphs",

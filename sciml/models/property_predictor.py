@@ -17,6 +17,7 @@ from sciml.graph import Graph, Spec
 from sciml.models.descriptor_process import DescriptorProcess
 from sciml.models.dmpnn import DMPNN
 from sciml.models.gin import GIN
+from sciml.models.molecule_transformer import MoleculeTransformer
 from sciml.models.pooling import Pool
 from sciml.nn.mlp import mlp
 from sciml.symmetry import Symmetry
@@ -24,7 +25,7 @@ from sciml.symmetry import Symmetry
 if TYPE_CHECKING:
     import pandas as pd
 
-ENCODERS = {"dmpnn": DMPNN, "gin": GIN}
+ENCODERS = {"dmpnn": DMPNN, "gin": GIN, "transformer": MoleculeTransformer}
 PREDICTED = 512  # molecules at a time
 FAR = 5.0  # standard deviations beyond which a descriptor counts as no further away
 
@@ -44,10 +45,10 @@ class Member(nn.Module):
         self.readout = mlp(channels + descriptors, (channels,), outputs, "relu")
 
     def forward(
-        self, graph: Graph, descriptors: Float[Tensor, "graphs descriptors"] | None, **prepared: Any
+        self, graph: Graph, descriptors: Float[Tensor, "graphs descriptors"] | None, *prepared: Any
     ) -> Float[Tensor, "graphs outputs"]:
         """Return what the readout says; ``prepared`` is what the encoder need not find out again."""
-        x = self.encoder(graph, **prepared).globals["x"]
+        x = self.encoder(graph, *prepared).globals["x"]
         return self.readout(self.dropout(x if descriptors is None else torch.cat([x, descriptors], dim=1)))
 
 
@@ -57,7 +58,7 @@ class PropertyPredictor(nn.Module):
     Args:
         targets: names of the properties.
         kind: "regression", numbers; or "classification", labels 0 and 1.
-        encoder: "dmpnn" (`DMPNN`) or "gin" (`GIN`).
+        encoder: "dmpnn" (`DMPNN`), "gin" (`GIN`) or "transformer" (`MoleculeTransformer`).
         channels: of bonds, atoms and molecules.
         steps: how many bonds far is heard.
         dropout: in training.
@@ -67,6 +68,9 @@ class PropertyPredictor(nn.Module):
         points: training molecules that a Gaussian process on the descriptors remembers beside the networks
             (`DescriptorProcess`); 0 has none.
         mean, scale: of each property in training, for regression.
+        class_weights: how much labels 0 and 1 of each property count in training, for classification. They
+            raise the odds that the networks learn by their ratio, and predictions are divided by it again,
+            so that they stay probabilities (Elkan 2001). None: all labels alike.
         coverage: of the intervals that `predict` gives.
 
     Attributes:
@@ -92,13 +96,14 @@ class PropertyPredictor(nn.Module):
     half_width: Tensor
     share: Tensor
     seen: Tensor
+    class_weights: Tensor
 
     def __init__(
         self,
         targets: Sequence[str],
         *,
         kind: Literal["regression", "classification"] = "regression",
-        encoder: Literal["dmpnn", "gin"] = "dmpnn",
+        encoder: Literal["dmpnn", "gin", "transformer"] = "dmpnn",
         channels: int = 300,
         steps: int = 2,
         dropout: float = 0.0,
@@ -108,6 +113,7 @@ class PropertyPredictor(nn.Module):
         points: int = 0,
         mean: Sequence[float] | None = None,
         scale: Sequence[float] | None = None,
+        class_weights: Sequence[Sequence[float]] | None = None,
         coverage: float = 0.9,
     ) -> None:
         super().__init__()
@@ -127,6 +133,12 @@ class PropertyPredictor(nn.Module):
             raise ValueError(
                 f"points={points}: a Gaussian process needs descriptors, and learns numbers only."
             )
+        weights = torch.tensor(class_weights or [[1.0, 1.0]] * len(targets), dtype=torch.get_default_dtype())
+        if weights.shape != (len(targets), 2) or not bool((weights > 0).all()):
+            raise ValueError(
+                f"class_weights={class_weights}: expected two positive numbers for each of {len(targets)} "
+                "targets."
+            )
         self.targets, self.kind, self.coverage, self.num_descriptors = targets, kind, coverage, descriptors
         make = lambda: ENCODERS[encoder](channels, steps, dropout, pool)
         self.members = nn.ModuleList(
@@ -134,6 +146,7 @@ class PropertyPredictor(nn.Module):
         )
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.register_buffer("descriptor_mean", torch.zeros(descriptors))
         self.register_buffer("descriptor_scale", torch.ones(descriptors))
         self.register_buffer("half_width", torch.full((len(targets),), torch.inf))
@@ -144,9 +157,9 @@ class PropertyPredictor(nn.Module):
     def forward(self, graph: Graph) -> Graph:
         """Return the graph with what each member says of each property."""
         given = self._descriptors(graph)
-        first = self.members[0].encoder
-        prepared = {"kinds": first.prepare(graph)} if isinstance(first, DMPNN) else {}
-        predicted = torch.stack([member(graph, given, **prepared) for member in self.members], dim=1)
+        prepare = getattr(self.members[0].encoder, "prepare", None)
+        prepared = () if prepare is None else (prepare(graph),)
+        predicted = torch.stack([member(graph, given, *prepared) for member in self.members], dim=1)
         return graph.with_globals({"predicted": Spec()}, predicted=predicted)
 
     def _descriptors(self, graph: Graph) -> Float[Tensor, "graphs descriptors"] | None:
@@ -173,7 +186,8 @@ class PropertyPredictor(nn.Module):
         """Return the ensemble's predictions: in the units of training, or probabilities."""
         predicted = self(graph).globals["predicted"]
         if self.kind == "classification":
-            return predicted.sigmoid().mean(1)
+            zero, one = self.class_weights.unbind(1)
+            return (predicted - (one / zero).log()).sigmoid().mean(1)
         mean, given = predicted.mean(1), self._descriptors(graph)
         if self.process is not None and given is not None:
             mean = torch.lerp(mean, self.process(given), self.share)

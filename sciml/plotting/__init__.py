@@ -15,6 +15,7 @@ from sciml.plotting.laws import (
 from sciml.plotting.motion import orbits, rollout_error, training_curve
 from sciml.plotting.pair_curves import pair_curve
 from sciml.plotting.pairs import predicted_against_measured, ranking_curve
+from sciml.plotting.reliability import reliability_diagram
 from sciml.plotting.structures import contact_map, network, structure_view, trace
 from sciml.plotting.style import svg
 from sciml.plotting.terms import explained_rows, force_curves
@@ -34,6 +35,7 @@ __all__ = [
     "pair_energies",
     "predicted_against_measured",
     "ranking_curve",
+    "reliability_diagram",
     "rollout_error",
     "signal_matrix",
     "structure_view",

@@ -23,6 +23,7 @@ from sciml.graph import Graph
 from sciml.models.drug_target import DrugTarget, PairGraphs
 from sciml.training.data import Batches, GraphData
 from sciml.training.fit import SupervisedTask, fit
+from sciml.training.processes import batch_mean
 
 log = logging.getLogger(__name__)
 EVALUATED = 512  # pairs at a time, where nothing is learned
@@ -139,8 +140,9 @@ class DrugTargetTask(SupervisedTask):
         """Return the loss of a batch."""
         value = self.model(batch.graphs)
         if self.model.kind == "link":
-            return nn.functional.binary_cross_entropy_with_logits(value, batch.value)
-        return ((value - batch.value) / self.model.scale).square().mean()
+            each = nn.functional.binary_cross_entropy_with_logits(value, batch.value, reduction="none")
+            return batch_mean(each)
+        return batch_mean(((value - batch.value) / self.model.scale).square())
 
     def size(self, batch: PairBatch) -> int:
         """Return the number of pairs."""
@@ -148,7 +150,7 @@ class DrugTargetTask(SupervisedTask):
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
         """Log the loss."""
-        self.log("validation/loss", self.loss(batch), prog_bar=True, batch_size=self.size(batch))
+        self.log_mean("validation/loss", self.loss(batch), self.size(batch), prog_bar=True)
 
 
 def train_drug_target(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ class ClassificationTask(SupervisedTask):
     """Cross-entropy of ``globals["logits"]`` against ``globals["label"]``, by AdamW."""
 
     extremes = "extreme pixels"
+    undivided = "networks of images are normalized by all images of a batch, which no process would have"
 
     def __init__(
         self, model: nn.Module, classes: int, steps: int, learning_rate: float, weight_decay: float
@@ -48,10 +50,7 @@ def train_classifier(
     learning_rate: float = 5e-3,
     weight_decay: float = 1e-2,
     seed: int = 0,
-    accelerator: str = "cpu",
-    devices: int = 1,
-    max_time: str | None = None,
-    progress: bool | None = None,
+    **trainer: Any,
 ) -> None:
     """Train, or go on where an earlier call in the same directory was ended.
 
@@ -62,23 +61,12 @@ def train_classifier(
         classes: number of labels.
         epochs, batch_size, learning_rate, weight_decay: of AdamW.
         seed: of the order of batches.
-        accelerator, devices, max_time: Lightning's.
-        progress: show a progress bar; by default where the output is a terminal.
+        trainer: for `fit`.
     """
     steps = epochs * -(-len(train) // batch_size)
     task = ClassificationTask(model, classes, steps, learning_rate, weight_decay)
     data = GraphData(train, validation, batch_size=batch_size, seed=seed)
-    fit(
-        task,
-        data,
-        run_dir,
-        epochs=epochs,
-        validation=validation,
-        accelerator=accelerator,
-        devices=devices,
-        max_time=max_time,
-        progress=progress,
-    )
+    fit(task, data, run_dir, epochs=epochs, validation=validation, **trainer)
 
 
 @torch.no_grad()

@@ -24,12 +24,19 @@ class Batches(IterableDataset):
         seed: of the order; None keeps it.
         edges: where given, a batch has about so many edges instead: as many as that, and at most one graph
             more. So batches of graphs of very different sizes take about the same time and memory.
+        part: number of this process, and of all processes among which each batch is divided: of its graphs
+            in order, each takes every so manieth. A part may be empty.
     """
 
     def __init__(
-        self, graph: Any, batch_size: int | None, seed: int | None = None, edges: int | None = None
+        self,
+        graph: Any,
+        batch_size: int | None,
+        seed: int | None = None,
+        edges: int | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
-        self.graph, self.batch_size, self.seed, self.edges = graph, batch_size, seed, edges
+        self.graph, self.batch_size, self.seed, self.edges, self.part = graph, batch_size, seed, edges, part
 
     def __len__(self) -> int:
         if self.edges is not None:
@@ -37,17 +44,20 @@ class Batches(IterableDataset):
         return 1 if self.batch_size is None else -(-len(self.graph) // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        if self.batch_size is None:
+        if self.batch_size is None and self.part == (0, 1):
             yield self.graph
             return
         order = torch.arange(len(self.graph))
         if self.seed is not None:
             order = torch.randperm(len(self.graph), generator=torch.Generator().manual_seed(self.seed))
+        first, step = self.part
         for ids in self._parts(order):
-            yield self.graph[ids.to(self.graph.device)]
+            yield self.graph[ids[first::step].to(self.graph.device)]
 
     def _parts(self, order: Tensor) -> Iterable[Tensor]:
         """Divide the order into batches; where edges count, a graph belongs where its first edge falls."""
+        if self.batch_size is None:
+            return (order,)
         if self.edges is None:
             return order.split(self.batch_size)
         counts = self.graph.edge_counts.cpu()[order]
@@ -59,7 +69,8 @@ class GraphData(L.LightningDataModule):
     """Training and validation graphs; the batch size follows the stage of a staged task.
 
     Give the trainer ``reload_dataloaders_every_n_epochs=1``: each epoch's order depends on the seed and
-    the epoch only, so that a resumed run sees the batches that it would have seen.
+    the epoch only, so that a resumed run sees the batches that it would have seen. Where several processes
+    train, each sees its part of these same batches, and of the validation.
     """
 
     def __init__(
@@ -76,6 +87,11 @@ class GraphData(L.LightningDataModule):
         self.evaluated, self.edges = evaluated, edges
         self.train, self.validation, self.batch_size, self.seed = train, validation, batch_size, seed
 
+    @property
+    def part(self) -> tuple[int, int]:
+        """The number of this process, and of all."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
     def train_dataloader(self) -> DataLoader:
         """Return the batches of the current epoch."""
         epoch = self.trainer.current_epoch if self.trainer else 0
@@ -83,10 +99,13 @@ class GraphData(L.LightningDataModule):
         stages = getattr(getattr(self.trainer, "lightning_module", None), "stages", None)
         if stages:
             batch_size = stages[at_epoch(stages, epoch)[0]].batch_size
-        return DataLoader(
-            Batches(self.train, batch_size, self.seed * 1_000_003 + epoch, self.edges), batch_size=None
-        )
+        order = self.seed * 1_000_003 + epoch
+        return DataLoader(Batches(self.train, batch_size, order, self.edges, self.part), batch_size=None)
 
     def val_dataloader(self) -> DataLoader:
         """Return all validation graphs, ``evaluated`` at a time (None: as one batch)."""
-        return DataLoader(Batches(self.validation, self.evaluated), batch_size=None)
+        return DataLoader(self.validation_batches(), batch_size=None)
+
+    def validation_batches(self) -> Batches:
+        """Return what `val_dataloader` loads."""
+        return Batches(self.validation, self.evaluated, part=self.part)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 
 from sciml.builders import particle_graph
 from sciml.datasets.trajectories import Trajectories
@@ -23,7 +22,8 @@ from sciml.models.interaction_network import InteractionNetwork
 from sciml.physics.differentiate import white_noise
 from sciml.physics.momentum import MomentumClosure, momentum_closure
 from sciml.training.data import GraphData
-from sciml.training.run import AtomicCheckpoints, load_checkpoint, quiet_lightning
+from sciml.training.errors import RunError
+from sciml.training.run import AtomicCheckpoints, MetricsTable, load_checkpoint, quiet_lightning
 from sciml.training.stages import Stage
 from sciml.training.task import DynamicsTask
 
@@ -214,6 +214,8 @@ def train_dynamics(
     seed: int = 0,
     accelerator: str = "cpu",
     devices: int = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
     max_time: str | None = None,
     progress: bool | None = None,
 ) -> dict[str, float]:
@@ -225,9 +227,18 @@ def train_dynamics(
         stages: see `Stage`.
         run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
         seed: of the order of batches.
-        accelerator, devices, max_time: Lightning's.
+        accelerator, max_time: Lightning's.
+        devices, num_nodes, strategy: 1, 1 and auto.
         progress: show a progress bar; by default where the output is a terminal.
+
+    Raises:
+        RunError: several devices.
     """
+    if devices != 1 or num_nodes != 1 or strategy != "auto":
+        raise RunError(
+            f"devices={devices}, num_nodes={num_nodes}, strategy={strategy} (trainer): networks "
+            "of trajectories are fitted by least squares over all frames. Take one device, and strategy auto."
+        )
     run_dir = Path(run_dir)
     schedule = [s if isinstance(s, Stage) else Stage(**s) for s in stages]
     initialize(model, data)
@@ -235,13 +246,17 @@ def train_dynamics(
     task = DynamicsTask(model, schedule)
     epochs = sum(stage.epochs for stage in schedule)
     show = sys.stderr.isatty() if progress is None else progress
+    resume = checkpoint if checkpoint.is_file() else None
+    before = load_checkpoint(checkpoint) if resume else {}
+    if resume is not None:
+        log.info("going on after epoch %s of %s", before.get("epoch", 0), epochs)
     with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=epochs,
             max_time=max_time,
             accelerator=accelerator,
             devices=devices,
-            logger=CSVLogger(run_dir, name="", version=""),
+            logger=MetricsTable(run_dir, before.get("global_step", 0)),
             callbacks=[
                 ModelCheckpoint(
                     checkpoint.parent, filename="last", every_n_epochs=5, enable_version_counter=False
@@ -255,10 +270,6 @@ def train_dynamics(
             enable_progress_bar=show,
             enable_model_summary=False,
         )
-        resume = checkpoint if checkpoint.is_file() else None
-        if resume is not None:
-            done = load_checkpoint(checkpoint).get("epoch", 0)
-            log.info("going on after epoch %s of %s", done, epochs)
         trainer.fit(
             task, GraphData(data.train, data.held_out, seed=seed), ckpt_path=resume, weights_only=True
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import sys
 from collections.abc import Sized
 from datetime import timedelta
@@ -13,10 +14,12 @@ from typing import Any
 import lightning as L  # noqa: N812 - Lightning's own idiom
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import Strategy
 from torch import Tensor, nn
 
-from sciml.training.run import AtomicCheckpoints, load_checkpoint, quiet_lightning
+from sciml.training.errors import RunError
+from sciml.training.processes import AveragedGradients, processes, summed
+from sciml.training.run import AtomicCheckpoints, MetricsTable, load_checkpoint, quiet_lightning
 from sciml.training.task import NonFiniteLossError
 
 log = logging.getLogger(__name__)
@@ -27,15 +30,19 @@ class SupervisedTask(L.LightningModule):
 
     The learning rate rises over the first tenth of the steps and falls to zero along a half cosine. It, the
     order of batches and random numbers (as of dropout) follow from the seed, the epoch and the step, so that
-    an interrupted run resumes to the same numbers.
+    an interrupted run resumes to the same numbers. Where several processes train, each has its part of a
+    batch, and `loss` must be a `batch_mean` (`sciml.training.processes`): then they take the steps that one
+    alone would.
 
     Attributes:
         extremes: what makes a loss infinite, for the message.
+        undivided: why a step cannot be divided among processes, where it cannot.
         fused: take all parameters of a step of AdamW in one loop: faster where they are many and small, and
             other than one by one in the last digits.
     """
 
     extremes = "extreme values"
+    undivided = ""
     fused = False
 
     def __init__(
@@ -45,7 +52,7 @@ class SupervisedTask(L.LightningModule):
         self.model, self.steps, self.seed = model, steps, seed
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self._sum: Tensor | float = 0.0
-        self._count = 0
+        self._count: Tensor | int = 0
 
     def loss(self, batch: Any) -> Tensor:
         """Return the loss of a batch."""
@@ -71,17 +78,22 @@ class SupervisedTask(L.LightningModule):
         warm = max(self.steps // 10, 1)
         return min((step + 1) / warm, half_cosine(step / self.steps))
 
+    @property
+    def step_seed(self) -> int:
+        """What random numbers of a step follow from; another one for each part of a divided batch."""
+        return self.seed * 1_000_003 + self.global_step + 7_919 * self.global_rank
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch, if it is finite."""
-        seed_device(self.seed * 1_000_003 + self.global_step, self.device)
+        seed_device(self.step_seed, self.device)
         loss = self.loss(batch)
-        if not torch.isfinite(loss):
+        whole, number = _of_all(loss.detach(), self.size(batch))
+        if not torch.isfinite(whole):  # in all processes alike, so that none waits for another
             raise NonFiniteLossError(
-                f"The loss became {float(loss)} in epoch {self.current_epoch}, step {self.global_step}. "
+                f"The loss became {float(whole)} in epoch {self.current_epoch}, step {self.global_step}. "
                 f"Lower the learning rate (task.learning_rate), or look for {self.extremes}."
             )
-        size = self.size(batch)
-        self._sum, self._count = self._sum + size * loss.detach(), self._count + size
+        self._sum, self._count = self._sum + number * whole, self._count + number
         return loss
 
     def on_train_epoch_start(self) -> None:
@@ -91,11 +103,24 @@ class SupervisedTask(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the mean loss over the examples of the epoch: once, since logging costs what small steps do."""
         if self._count:
-            self.log("train/loss", self._sum / self._count, prog_bar=True, batch_size=self._count)
+            self.log("train/loss", self._sum / self._count, prog_bar=True, batch_size=int(self._count))
+
+    def log_mean(self, name: str, mean: Tensor, size: int, **options: Any) -> None:
+        """Log a `batch_mean` of validation, over so many examples."""
+        whole, number = _of_all(mean.detach(), size)
+        self.log(name, whole, batch_size=int(number), **options)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move a batch; Lightning knows tensors and containers, not graphs."""
         return batch.to(device, non_blocking=True)
+
+
+def _of_all(mean: Tensor, size: int) -> tuple[Tensor, Tensor | int]:
+    """Return the mean over a batch of which each process has a part, from their means, and its size."""
+    if processes() == 1:
+        return mean, size
+    total, number = summed(torch.stack([mean, torch.full_like(mean, size)])).unbind()
+    return total / processes(), number
 
 
 def linear(progress: float) -> float:
@@ -140,6 +165,8 @@ def progress(task: L.LightningModule, steps: float) -> float:
         if left is not None:
             spent = timer.time_elapsed("train")
             steps = max(steps, spent / max(spent + left, 1e-9))
+            if processes() > 1:  # clocks differ, and learning rates must not
+                steps = task.trainer.strategy.broadcast(steps)
     return steps
 
 
@@ -152,11 +179,17 @@ def fit(
     validation: Sized,
     accelerator: str = "cpu",
     devices: int = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
     max_time: str | timedelta | None = None,
     progress: bool | None = None,
     every: int = 1,
 ) -> None:
     """Train, or go on where an earlier call in the same directory was ended.
+
+    With several devices or machines this call starts the script once more for each (or finds that
+    ``torchrun`` or a cluster has), and all of them come out of it with the same model. What follows is for
+    one of them: see `leave_to_first`.
 
     Args:
         task: model and loss.
@@ -164,22 +197,33 @@ def fit(
         run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
         epochs: in all.
         validation: what is validated on; nothing is if it is empty.
-        accelerator, devices, max_time: Lightning's.
+        accelerator, devices, num_nodes, max_time: Lightning's. Batches are divided among the devices.
+        strategy: auto or ddp: one process for each device (`AveragedGradients`).
         progress: show a progress bar; by default where the output is a terminal.
         every: epochs from one validation, and checkpoint, to the next.
+
+    Raises:
+        RunError: several devices for a task that cannot be divided, or another strategy.
     """
     run_dir = Path(run_dir)
     checkpoint = run_dir / "checkpoints" / "last.ckpt"
     keep = ModelCheckpoint(
         checkpoint.parent, filename="last", enable_version_counter=False, every_n_epochs=every
     )
+    resume = checkpoint if checkpoint.is_file() else None
+    before = load_checkpoint(checkpoint) if resume else {}
+    if resume is not None:
+        log.info("going on after epoch %s of %s", before.get("epoch", 0), epochs)
     with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=epochs,
             max_time=max_time,
             accelerator=accelerator,
             devices=devices,
-            logger=CSVLogger(run_dir, name="", version=""),
+            num_nodes=num_nodes,
+            strategy=_strategy(strategy, devices, num_nodes, task.undivided),
+            use_distributed_sampler=False,  # batches are divided by `Batches`
+            logger=MetricsTable(run_dir, before.get("global_step", 0)),
             callbacks=[keep],
             plugins=[AtomicCheckpoints()],
             reload_dataloaders_every_n_epochs=1,
@@ -190,10 +234,25 @@ def fit(
             enable_progress_bar=sys.stderr.isatty() if progress is None else progress,
             enable_model_summary=False,
         )
-        resume = checkpoint if checkpoint.is_file() else None
-        if resume is not None:
-            log.info("going on after epoch %s of %s", load_checkpoint(checkpoint).get("epoch", 0), epochs)
-        trainer.fit(task, data, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(task, data, ckpt_path=resume, weights_only=True)
+        except Exception:  # the others may be on their way to meet this one, and would wait for long
+            if trainer.strategy.launcher is not None:
+                trainer.strategy.launcher.kill(signal.SIGTERM)
+            raise
         if trainer.interrupted:
             raise KeyboardInterrupt
         trainer.save_checkpoint(checkpoint)
+
+
+def _strategy(name: str, devices: int, num_nodes: int, undivided: str) -> str | Strategy:
+    """Return how processes train together, if there are several."""
+    if name not in ("auto", "ddp"):
+        raise RunError(f"trainer.strategy={name}: choose auto or ddp.")
+    if devices == 1 and num_nodes == 1:
+        return "auto"
+    if undivided:
+        raise RunError(
+            f"trainer.devices={devices}, trainer.num_nodes={num_nodes}: {undivided}. Take one device."
+        )
+    return AveragedGradients()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from sciml.graph import Graph
 from sciml.models.potential import Potential, Prediction
 from sciml.training.data import Batches, GraphData
 from sciml.training.fit import SCHEDULES, SupervisedTask, fit, progress
+from sciml.training.processes import shared, summed
 
 log = logging.getLogger(__name__)
 EVALUATED = 64  # structures at a time, where nothing is learned
@@ -109,15 +111,18 @@ class PotentialTraining(SupervisedTask):
         self.best = copy.deepcopy(self.average)
         self.register_buffer("lowest", torch.tensor(torch.inf))
         self.register_buffer("waited", torch.tensor(0))
+        self._seen: list[Tensor] = []
 
     # ------------------------------------------------------------------ losses
 
     def loss(self, batch: Graph) -> Tensor:
         """Return L of a batch."""
         weights = self.last_weights if self.progress(self.global_step) >= self.late_from else self.weights
-        return self._loss(self._errors(self.model, batch), batch, weights)
+        sums, numbers = self._sums(self._errors(self.model, batch), batch)
+        return self._weighted(sums / shared(numbers), weights)
 
-    def _loss(self, errors: Errors, batch: Graph, weights: tuple[float, ...] | None = None) -> Tensor:
+    def _sums(self, errors: Errors, batch: Graph) -> tuple[Float[Tensor, "terms"], Float[Tensor, "terms"]]:
+        """Return the sums of squares of energies, forces and virials, and over how many each is summed."""
         atoms = batch.node_counts.to(errors.energy.dtype)
         terms = [
             ((errors.energy / atoms).square(), batch.globals["has_energy"]),
@@ -126,10 +131,10 @@ class PotentialTraining(SupervisedTask):
         if errors.virial is not None:
             per_atom = errors.virial / atoms[:, None, None]
             terms.append((per_atom.square().mean((1, 2)), batch.globals["has_stress"]))
-        means = [
-            w * (t * m).sum() / m.sum().clamp(min=1) for w, (t, m) in zip(weights or self.last_weights, terms)
-        ]
-        return torch.stack(means).sum() / self.model.scale**2
+        return _summed_where(terms)
+
+    def _weighted(self, means: Float[Tensor, "terms"], weights: tuple[float, ...]) -> Float[Tensor, ""]:
+        return (means * means.new_tensor(weights[: len(means)])).sum() / self.model.scale**2
 
     def _errors(self, model: Potential, batch: Graph) -> Errors:
         stressed = self.weights[2] > 0 and "target_virial" in batch.globals
@@ -141,15 +146,23 @@ class PotentialTraining(SupervisedTask):
         )
 
     def validation_step(self, batch: Graph, batch_idx: int) -> None:
-        """Log loss and errors of the averaged weights."""
-        errors, size = self._errors(self.average, batch), len(batch)
-        self.log("validation/loss", self._loss(errors, batch), prog_bar=True, batch_size=size)
-        for name, error, mask in (
-            ("force", errors.forces.abs().mean(1), batch.nodes["has_forces"]),
-            ("energy", errors.energy.abs(), batch.globals["has_energy"]),
-        ):
-            mae = MEV * (error * mask).sum() / mask.sum().clamp(min=1)
-            self.log(f"validation/{name}_mae", mae, prog_bar=name == "force", batch_size=size)
+        """Remember the sums of squares and of errors of the averaged weights."""
+        errors = self._errors(self.average, batch)
+        shown = (
+            (MEV * errors.forces.abs().mean(1), batch.nodes["has_forces"]),
+            (MEV * errors.energy.abs(), batch.globals["has_energy"]),
+        )
+        both = zip(self._sums(errors, batch), _summed_where(shown))
+        self._seen.append(torch.stack([torch.cat(parts) for parts in both]).detach())
+
+    def _validated(self) -> Float[Tensor, "terms"] | None:
+        """Return loss, error of forces and error of energies of all validation frames, if there are any."""
+        if not self._seen:
+            return None
+        sums, numbers = summed(torch.stack(self._seen).sum(0))
+        self._seen.clear()
+        means = sums / numbers.clamp(min=1)
+        return torch.cat([self._weighted(means[:-2], self.last_weights)[None], means[-2:]])
 
     # ------------------------------------------------------------------ steps
 
@@ -176,7 +189,11 @@ class PotentialTraining(SupervisedTask):
 
     def on_validation_epoch_end(self) -> None:
         """Keep the average if it is the best so far, and end where nothing gets better."""
-        better = self._keep(self.trainer.callback_metrics["validation/loss"])
+        found = self._validated()
+        assert found is not None
+        for name, value in zip(("loss", "force_mae", "energy_mae"), found):
+            self.log(f"validation/{name}", value, prog_bar=name != "energy_mae")
+        better = self._keep(found[0])
         self.waited.copy_(torch.zeros_like(self.waited) if better else self.waited + 1)
         if self.patience is not None and int(self.waited) >= self.patience:
             log.info("validation has not improved %d times in a row: training ends", self.patience)
@@ -185,10 +202,11 @@ class PotentialTraining(SupervisedTask):
     @torch.no_grad()
     def on_train_end(self) -> None:
         """Let the last steps count too, where time ended within an epoch."""
-        batches = [batch.to(self.device) for batch in Batches(self.trainer.datamodule.validation, EVALUATED)]  # type: ignore[attr-defined]
-        losses = [self._loss(self._errors(self.average, batch), batch) * len(batch) for batch in batches]
-        if losses:
-            self._keep(torch.stack(losses).sum() / sum(map(len, batches)))
+        for batch in self.trainer.datamodule.validation_batches():  # type: ignore[attr-defined]
+            self.validation_step(batch.to(self.device), 0)
+        found = self._validated()
+        if found is not None:
+            self._keep(found[0])
 
     @torch.no_grad()
     def _keep(self, loss: Tensor) -> bool:
@@ -218,6 +236,12 @@ class PotentialTraining(SupervisedTask):
         return (self.best if torch.isfinite(self.lowest) else self.average).eval()
 
 
+def _summed_where(terms: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return the sums of values where they are known, and how many are."""
+    sums, numbers = [(value * known).sum() for value, known in terms], [known.sum() for _, known in terms]
+    return torch.stack(sums), torch.stack(numbers).to(sums[0].dtype)
+
+
 def _renamed(name: str, before: str, after: str) -> str:
     return after + name.removeprefix(before) if name.startswith(before) else name
 
@@ -237,6 +261,8 @@ def train_potential(
     every: int = 1,
     accelerator: str = "cpu",
     devices: int = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
     max_time: str | timedelta | None = None,
     progress: bool | None = None,
     **options: Any,
@@ -251,7 +277,7 @@ def train_potential(
         batch_edges: edges in a batch, instead of a number of structures: for structures of many sizes.
         seed: of the order of batches.
         every: epochs from one validation to the next.
-        accelerator, devices, max_time, progress: see `fit`.
+        accelerator, devices, num_nodes, strategy, max_time, progress: see `fit`.
         options: of `PotentialTraining`.
     """
     if batch_edges is not None and batch_edges < 1:
@@ -265,7 +291,8 @@ def train_potential(
     )
     fit(
         task, data, run_dir, epochs=epochs, validation=validation, every=every,
-        accelerator=accelerator, devices=devices, max_time=max_time, progress=progress,
+        accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy, max_time=max_time,
+        progress=progress,
     )  # fmt: skip
     return task.result()
 

@@ -15,6 +15,7 @@ from sciml.graph import Graph
 from sciml.models import PotentialEnsemble, Prediction
 from sciml.training.conformal import conformal_half_width
 from sciml.training.potential import MEV, train_potential
+from sciml.training.processes import first
 from sciml.training.run import AtomicCheckpoints
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ def train_ensemble(
     else:
         calibrate(model, calibration)
     state = {f"model.{name}": value for name, value in model.state_dict().items()}
-    AtomicCheckpoints().save_checkpoint({"state_dict": state}, run_dir / "checkpoints" / "last.ckpt")
+    if first():
+        AtomicCheckpoints().save_checkpoint({"state_dict": state}, run_dir / "checkpoints" / "last.ckpt")
     return model
 
 

@@ -15,6 +15,7 @@ from sciml.models.potential import LayeredPotential
 from sciml.training.data import Batches, GraphData
 from sciml.training.errors import RunError
 from sciml.training.fit import SupervisedTask, fit, half_cosine, progress
+from sciml.training.processes import batch_mean
 from sciml.training.run import load_run
 
 log = logging.getLogger(__name__)
@@ -36,9 +37,9 @@ class Pretraining(SupervisedTask):
         """Return the mean square of what is left of the noise (1: nothing learned), and cross-entropy."""
         spoiled, noise, hidden = self.model.spoiled(batch, random)
         found = self.model(spoiled)
-        left = (found.nodes["noise"] - noise).square().mean()
+        left = batch_mean((found.nodes["noise"] - noise).square())
         each = nn.functional.cross_entropy(found.nodes["elements"], batch.nodes["number"], reduction="none")
-        return left, (each * hidden).sum() / hidden.sum().clamp(min=1)
+        return left, batch_mean(each, hidden)
 
     def loss(self, batch: Graph) -> Tensor:
         """Return both together."""
@@ -58,8 +59,8 @@ class Pretraining(SupervisedTask):
         """Log both losses."""
         random = torch.Generator(batch.device).manual_seed(batch_idx)
         left, elements = self.losses(batch, random)
-        self.log("validation/noise", left, prog_bar=True, batch_size=len(batch))
-        self.log("validation/elements", elements, batch_size=len(batch))
+        self.log_mean("validation/noise", left, len(batch), prog_bar=True)
+        self.log_mean("validation/elements", elements, len(batch))
 
 
 def pretrain(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from sciml.models.property_predictor import PropertyPredictor
 from sciml.training.conformal import conformal_half_width
 from sciml.training.data import Batches, GraphData
 from sciml.training.fit import SupervisedTask, fit
+from sciml.training.processes import first, shared, summed
 from sciml.training.run import AtomicCheckpoints, load_checkpoint
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,25 @@ class PropertyData:
         values = self.table.values[self.split.train]
         mean, scale = np.nanmean(values, 0), np.nanstd(values, 0)
         return mean.tolist(), np.where(scale > 0, scale, 1.0).tolist()
+
+    def class_weights(self, chosen: str | Sequence[float]) -> list[list[float]]:
+        """Return how much labels 0 and 1 of each property count, scaled so that their mean in training is 1.
+
+        Args:
+            chosen: "balanced", by which both labels count as much in all; or two numbers, for each 0 and 1.
+
+        Raises:
+            ValueError: numbers instead of labels, or something else chosen.
+        """
+        if self.kind != "classification":
+            raise ValueError(f"class_weights={chosen}: {self.table!r} has numbers, not labels 0 and 1.")
+        ones = np.nanmean(self.table.values[self.split.train], 0)
+        numbers = [0.0] if isinstance(chosen, str) else list(chosen)
+        if chosen != "balanced" and (len(numbers) != 2 or min(numbers) <= 0):
+            raise ValueError(f"class_weights={chosen}: choose balanced, or two numbers above 0, as [1, 5].")
+        pairs = [(1 / (1 - p), 1 / p) if chosen == "balanced" else numbers for p in ones.tolist()]
+        mean = [(1 - p) * zero + p * one for p, (zero, one) in zip(ones.tolist(), pairs)]
+        return [[float(w / m) for w in pair] for pair, m in zip(pairs, mean)]
 
 
 def property_data(
@@ -96,7 +117,7 @@ def property_graphs(table: MoleculeTable, descriptors: bool = True) -> Graph:
 
 
 class PropertyTask(SupervisedTask):
-    """Squared errors of standardized properties, or cross-entropy of labels, over what was measured.
+    """Squared errors of standardized properties, or weighted cross-entropy of labels, over what was measured.
 
     The members of the ensemble are trained side by side and know nothing of each other; of each, the weights
     with the lowest validation loss are kept. A checkpoint's ``state_dict`` holds these best weights;
@@ -127,7 +148,8 @@ class PropertyTask(SupervisedTask):
         known = y.isfinite()
         true = torch.where(known, y, 0.0)[:, None].expand_as(predicted)
         if self.model.kind == "classification":
-            each = nn.functional.binary_cross_entropy_with_logits(predicted, true, reduction="none")
+            weight = torch.where(true > 0.5, self.model.class_weights[:, 1], self.model.class_weights[:, 0])
+            each = nn.functional.binary_cross_entropy_with_logits(predicted, true, weight, reduction="none")
         else:
             each = (predicted - self.model.standardized(true)).square()
         return (each * known[:, None]).sum((0, 2)), known.sum()
@@ -135,7 +157,7 @@ class PropertyTask(SupervisedTask):
     def loss(self, batch: Graph) -> Tensor:
         """Return the sum over members of the mean loss: each learns as if alone."""
         total, count = self.losses(batch)
-        return total.sum() / count.clamp(min=1)
+        return total.sum() / shared(count)
 
     # ------------------------------------------------------- the best weights
 
@@ -145,10 +167,10 @@ class PropertyTask(SupervisedTask):
 
     def on_validation_epoch_end(self) -> None:
         """Keep the weights of each member that has never been better; stop where none has been for long."""
-        total = torch.stack([losses for losses, _ in self._sums]).sum(0)
-        count = torch.stack([count for _, count in self._sums]).sum().clamp(min=1)
+        each = torch.stack([torch.cat([losses, count[None].to(losses)]) for losses, count in self._sums])
         self._sums.clear()
-        losses = (total / count).tolist()
+        *totals, count = summed(each.sum(0)).tolist()
+        losses = [total / max(count, 1) for total in totals]
         self.log("validation/loss", float(np.mean(losses)), prog_bar=True)
         better = [i for i, loss in enumerate(losses) if loss < self.lowest[i]]
         for i in better:
@@ -231,7 +253,8 @@ def train_property(
         known = dict(model.state_dict())
         later = (name for name in known if name.startswith(("half_width", "share", "process.")))
         checkpoint["state_dict"] |= {f"model.{name}": known[name].cpu().clone() for name in later}
-        AtomicCheckpoints().save_checkpoint(checkpoint, path)
+        if first():
+            AtomicCheckpoints().save_checkpoint(checkpoint, path)
 
 
 @torch.no_grad()

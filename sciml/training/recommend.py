@@ -121,6 +121,7 @@ class RecommendTask(SupervisedTask):
     """
 
     model: CollaborativeFilter
+    undivided = "each step runs over the graph of all pairs, so that dividing a batch saves nothing"
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from sciml.graph import Graph
 from sciml.models.residue_predictor import ResiduePredictor
 from sciml.training.data import GraphData
 from sciml.training.fit import SupervisedTask, fit
+from sciml.training.processes import batch_mean
 from sciml.training.residue_scores import Answers
 
 EVALUATED = 1  # structures at a time, where nothing is learned: all pairs of a large one are many
@@ -47,11 +48,11 @@ class ResidueTraining(SupervisedTask):
 
     def loss(self, batch: Graph) -> Tensor:
         """Return the mean over residues, or over pairs."""
-        return self._loss(batch, self.seed * 1_000_003 + self.global_step)
+        return self._loss(batch, self.step_seed)
 
     def validation_step(self, batch: Graph, batch_idx: int) -> None:
         """Log the same loss; hidden contacts and noise are the same each time."""
-        self.log("validation/loss", self._loss(batch, TEST_SEED), prog_bar=True, batch_size=len(batch))
+        self.log_mean("validation/loss", self._loss(batch, TEST_SEED), len(batch), prog_bar=True)
 
     def _loss(self, batch: Graph, seed: int) -> Tensor:
         task = self.task
@@ -59,14 +60,11 @@ class ResidueTraining(SupervisedTask):
             batch = asked(batch.to("cpu"), task, seed, self.noise, self.negatives).to(batch.device)
         found, true = answers_of(self.model(batch), task)
         if task.kind == "classes":
-            total = nn.functional.cross_entropy(found, true, reduction="sum")
-        elif task.kind == "pairs":
-            total = nn.functional.binary_cross_entropy_with_logits(found, true, reduction="sum")
-        else:
-            scale = self.deviation if task.kind == "number" else self.noise
-            total = ((found - true) / scale).square().sum()
-        terms = found.numel() if task.kind == "vectors" else len(found)
-        return total / max(terms, 1)  # a peptide has no pairs
+            return batch_mean(nn.functional.cross_entropy(found, true, reduction="none"))
+        if task.kind == "pairs":  # of which a peptide has none
+            return batch_mean(nn.functional.binary_cross_entropy_with_logits(found, true, reduction="none"))
+        scale = self.deviation if task.kind == "number" else self.noise
+        return batch_mean(((found - true) / scale).square())
 
 
 def answers_of(graph: Graph, task: ResidueTask) -> tuple[Tensor, Tensor]:
@@ -105,7 +103,7 @@ def train_residues(
         noise: standard deviation of each coordinate in Å, for denoising.
         negatives: pairs without contact for each hidden contact.
         seed: of the order of batches, hidden contacts and noise.
-        trainer: accelerator, devices, max_time, progress; see `sciml.training.fit.fit`.
+        trainer: for `fit`.
     """
     steps = epochs * -(-len(train) // batch_size)
     training = ResidueTraining(

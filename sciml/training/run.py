@@ -8,6 +8,7 @@ code: checkpoints load with ``weights_only=True``, and a configuration may name 
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 import logging
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -132,7 +135,8 @@ def quiet_lightning() -> Iterator[None]:
     """Silence Lightning's hints on hardware and loaders, which are none of a user's concern here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         yield
 
 
@@ -154,6 +158,33 @@ class AtomicCheckpoints(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Load tensors and plain data only."""
         return load_checkpoint(Path(path))
+
+
+class MetricsTable(CSVLogger):
+    """Lightning's ``metrics.csv``, to which a run that is taken up again adds: Lightning's own begins anew.
+
+    Args:
+        path: the run directory.
+        done: steps that were done before, as the checkpoint says; rows of later ones are of a time that is
+            run through again, and go.
+    """
+
+    def __init__(self, path: str | Path, done: int = 0) -> None:
+        super().__init__(str(path), name="", version="")
+        self.done = done
+
+    @property
+    def experiment(self) -> Any:
+        """The writer."""
+        file = Path(self.log_dir) / "metrics.csv"
+        new = self._experiment is None and self.done > 0 and file.is_file()
+        before = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines())) if new else []
+        writer = super().experiment
+        kept = [row for row in before if int(row["step"]) < self.done]
+        if kept and isinstance(writer, ExperimentWriter):  # of the first process; the others have none
+            writer.metrics_keys, writer.metrics = list(kept[0]), kept  # type: ignore[assignment]
+            writer.save()
+        return writer
 
 
 # --------------------------------------------------------------------- reading

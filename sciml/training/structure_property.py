@@ -20,6 +20,7 @@ from sciml.graph import Graph
 from sciml.models.structure_predictor import StructurePredictor
 from sciml.training.data import Batches, GraphData
 from sciml.training.fit import SupervisedTask, fit, half_cosine, progress
+from sciml.training.processes import batch_mean, summed
 
 log = logging.getLogger(__name__)
 EVALUATED = 128  # structures at a time, where nothing is learned
@@ -163,8 +164,9 @@ class StructureTask(SupervisedTask):
 
     def loss(self, batch: Graph) -> Tensor:
         """Return the mean over structures and properties."""
-        predicted = self.model(batch).globals["predicted"]
-        return torch.nn.functional.smooth_l1_loss(predicted, self.model.standardized(batch), beta=0.1)
+        predicted, true = self.model(batch).globals["predicted"], self.model.standardized(batch)
+        each = torch.nn.functional.smooth_l1_loss(predicted, true, beta=0.1, reduction="none")
+        return batch_mean(each)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, as a part of the largest one."""
@@ -189,20 +191,23 @@ class StructureTask(SupervisedTask):
 
     def on_validation_epoch_end(self) -> None:
         """Keep the average if it is the best so far."""
-        errors = torch.stack(self._sums).sum(0) / len(self.trainer.datamodule.validation)  # type: ignore[attr-defined]
-        self._sums.clear()
-        self.log("validation/loss", errors.mean(), prog_bar=True)
-        self._keep(errors.mean())
+        error = self._validated()
+        self.log("validation/loss", error, prog_bar=True)
+        self._keep(error)
 
     @torch.no_grad()
     def on_train_end(self) -> None:
         """Let the last steps count too, where time ended within an epoch."""
         self._sums.clear()
-        validation = self.trainer.datamodule.validation  # type: ignore[attr-defined]
-        for batch in Batches(validation, EVALUATED):
+        for batch in self.trainer.datamodule.validation_batches():  # type: ignore[attr-defined]
             self.validation_step(batch.to(self.device), 0)
-        self._keep((torch.stack(self._sums).sum(0) / len(validation)).mean())
+        self._keep(self._validated())
+
+    def _validated(self) -> Tensor:
+        """Return the mean error of all validation structures."""
+        total = summed(torch.stack(self._sums).sum(0))
         self._sums.clear()
+        return (total / len(self.trainer.datamodule.validation)).mean()  # type: ignore[attr-defined]
 
     def _keep(self, loss: Tensor) -> None:
         if bool(loss < self.lowest):

@@ -6,7 +6,7 @@ from contract import Case
 from cases.general import featured
 from sciml.builders import molecule_graph
 from sciml.graph import Spec
-from sciml.models import DMPNN, GIN, PropertyPredictor
+from sciml.models import DMPNN, GIN, MoleculeTransformer, PropertyPredictor
 from sciml.nn import DirectedMessages, IsomorphismLayer
 
 MOLECULES = molecule_graph(["CC(=O)N", "F/C=C\\Cl", "C1CO1", "[Na+].[Cl-]"])
@@ -36,6 +36,11 @@ CASES = [
     Case("D-MPNN", lambda: DMPNN(8, steps=2), MOLECULES),
     Case("D-MPNN, sum", lambda: DMPNN(8, steps=1, pool="sum"), MOLECULES),
     Case("GIN", lambda: GIN(8, steps=2), MOLECULES),
+    Case(
+        "molecule transformer",
+        lambda: MoleculeTransformer(8, steps=2, heads=2),
+        MoleculeTransformer.prepare(MOLECULES).to(torch.float64),
+    ),
     Case(
         "property predictor",
         lambda: PropertyPredictor(["a", "b"], channels=6, steps=1, members=2, descriptors=3),

@@ -148,3 +148,43 @@ def test_another_run_is_not_continued(run, frames):
 
     with pytest.raises(RunError, match="another model"):
         potential(config(run, f"data.path={frames}", "model.layers=2"), run)
+
+
+def rmd17(path, frames):
+    """Frames in the form of rMD17."""
+    found = ase.io.read(frames, index=":")
+    np.savez(
+        path,
+        nuclear_charges=found[0].numbers,
+        coords=np.stack([a.positions for a in found]),
+        energies=np.array([a.get_potential_energy() for a in found]) / 0.0433641,
+        forces=np.stack([a.get_forces() for a in found]) / 0.0433641,
+    )
+    return path
+
+
+@pytest.mark.parametrize("experiment", ["rmd17", "rmd17_gpu"])
+def test_experiments_on_rmd17_start(experiment, frames, tmp_path):
+    """Each with its settings, but for fewer and smaller steps."""
+    from potential import potential
+
+    path = rmd17(tmp_path / "ethanol.npz", frames)
+    overrides = [
+        f"experiment={experiment}", f"data.path={path}", f"data.test_path={path}", "data.split.train=20",
+        "data.split.validation=10", "trainer.accelerator=cpu", "model.channels=4", "model.layers=2",
+    ]  # fmt: skip
+    given = common._compose("config", [*overrides, "task.epochs=1", "task.every=1"])
+    with open_dict(given):
+        given.name, given.run_dir = "test", str(tmp_path / "run")
+    assert (given.task.batch_size, given.task.learning_rate, given.data.split.by) == (5, 0.004, "random")
+    potential(given, tmp_path / "run")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert np.isfinite(metrics["test/force_mae"])
+    assert metrics["train/frames"] == 20
+
+
+def test_rmd17_needs_its_files(tmp_path):
+    from potential import load
+
+    with pytest.raises(FileNotFoundError, match=r"rmd17_ethanol_train_01\.npz"):
+        load(common._compose("config", ["experiment=rmd17"]))

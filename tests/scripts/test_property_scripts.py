@@ -68,11 +68,15 @@ def test_two_properties_from_a_table_to_predictions(mine, tmp_path, capsys):
 
 
 def test_labels_are_classified(mine, tmp_path, capsys):
-    metrics = run(mine, tmp_path / "run", "data.target_columns=odd", "model.encoder=gin", "task.members=1")
+    metrics = run(mine, tmp_path / "run", "data.target_columns=odd", "model.encoder=gin", "task.members=1",
+                  "task.class_weights=balanced")  # fmt: skip
     assert {f"test/odd_{m}" for m in ("auroc", "ap", "brier", "calibration_error")} <= set(metrics)
     assert "test/coverage" not in metrics
+    assert (tmp_path / "run" / "reliability.png").stat().st_size > 1000
     assert "calibration error" in capsys.readouterr().out
     assert sciml.load_run(tmp_path / "run").predict("CCO")["prediction"].between(0, 1).all()
+    with pytest.raises(ValueError, match="numbers, not labels"):
+        run(mine, tmp_path / "other", "data.target_columns=size", "task.class_weights=balanced")
 
 
 def test_the_command_prints_what_it_needs_or_where_the_run_is(mine, tmp_path):

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sciml.builders.molecule import descriptor_names, molecule_descriptors, read_sdf
 from sciml.datasets import MoleculeTable, split_molecules
+from sciml.graph import Spec
 from sciml.models import PropertyPredictor
 from sciml.models.descriptor_process import LENGTH, LINEAR, NOISES, DescriptorProcess
 from sciml.training.agreement import label_metrics
@@ -324,6 +325,49 @@ def test_labels_become_probabilities(tmp_path):
     guesses = property_baselines(found)
     assert all(((g >= 0) & (g <= 1)).all() for g in guesses.values())
     assert label_metrics(guesses["forest"][:, 0], truth)["brier"] < 0.1
+
+
+def rare():
+    """Labels of which few are 1, and a second property that is known for half of the molecules."""
+    labels = np.array([[i % 8 == 0, i % 3 == 0] for i in range(len(CHAINS))], float)
+    labels[::2, 1] = np.nan
+    return data(labels, targets=("rare", "third"))
+
+
+def test_class_weights_balance_labels_and_leave_their_sum():
+    found = rare()
+    weights = np.array(found.class_weights("balanced"))
+    for (zero, one), column in zip(weights, found.table.values[found.split.train].T):
+        ones, zeros = (column == 1).sum(), (column == 0).sum()
+        assert zeros * zero == pytest.approx(ones * one)
+        assert zeros * zero + ones * one == pytest.approx(ones + zeros)
+    given = np.array(found.class_weights([1, 5]))
+    np.testing.assert_allclose(given[:, 1] / given[:, 0], 5)
+    for wrong in ("even", [1.0], [0, 1]):
+        with pytest.raises(ValueError, match="choose balanced, or two numbers"):
+            found.class_weights(wrong)
+    with pytest.raises(ValueError, match="numbers, not labels"):
+        data().class_weights("balanced")
+    with pytest.raises(ValueError, match="two positive numbers for each of 1"):
+        PropertyPredictor(["y"], channels=4, class_weights=[[1.0, 0.0]])
+
+
+def test_weighted_labels_are_learned_as_weighted_and_predicted_as_probabilities():
+    """The best constant is found where the gradient is zero; what is predicted then is the share of ones."""
+    found = rare()
+    weights = found.class_weights([1, 5])
+    model = network(found, class_weights=weights)
+    task, y = PropertyTask(model, 1, 1e-3, 0.0), found.train.globals["y"]
+    share = y.nanmean(0)
+    ratio = torch.tensor([one / zero for zero, one in weights])
+    constant = (ratio * share / (1 - share)).log().requires_grad_()
+    model.forward = lambda graph: graph.with_globals(
+        {"predicted": Spec()}, predicted=constant.expand(len(graph), 1, 2)
+    )
+    (slope,) = torch.autograd.grad(task.loss(found.train), constant)
+    torch.testing.assert_close(slope, torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(model.answer(found.train)[0], share)
+    assert (constant.sigmoid() > share + 0.1).all()
 
 
 def test_scores_of_labels_are_those_of_their_definitions():

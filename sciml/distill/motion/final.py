@@ -75,17 +75,18 @@ def decide(models: Sequence[Model], observed: Observed, ranges: Ranges) -> Final
             fits.append(tried)
     if not fits:
         return None
-    fit, short, far = partial(_fit, observed=observed), min(fits, key=lambda f: f[0])[1], False
+    fitting: Fitting = partial(_fit, observed=observed)
+    short, far = min(fits, key=lambda f: f[0])[1], False
     for spacings in SPACINGS[1:]:
         guide = min(fits, key=lambda f: f[0])[1].model
         further = partial(_fit, observed=observed, spacings=spacings, guide=guide)
         again = _longer(fits, further)
         if again is None:
             break
-        fits, fit, far = again, further, True
+        fits, fitting, far = again, further, True
     best = min(fits, key=lambda f: f[0])
     least = _evidence(best[1])  # before it is simplified, as the others are not
-    best = _simplified(best, fit, ranges)
+    best = _simplified(best, fitting, ranges)
     # the shorter pieces are all of the data, and judge whether the law explains them
     best = (best[0], replace(best[1], chi2=max(best[1].chi2, short.chi2),
                              held_out=float(np.fmax(best[1].held_out, short.held_out))))  # fmt: skip
