@@ -121,6 +121,7 @@ def nequip(setting: Setting, graph: Graph) -> tuple[nn.Module, Forces]:
         avg_num_neighbors=setting.neighbors,
     )  # fmt: skip
     model = model["sole_model"] if isinstance(model, dict) else model
+    torch.set_default_dtype(torch.float32)  # set_global_state makes it double
     data = {
         "pos": graph.nodes["pos"],
         "edge_index": graph.edge_index.flip(0),
