@@ -1,5 +1,7 @@
 """Laws of several terms out of trajectories: rows, structures, formulas, paths, verdicts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sympy
@@ -11,10 +13,11 @@ from sciml.distill.motion.choose import Chooser
 from sciml.distill.motion.model import Model, part
 from sciml.distill.motion.paths import fit_paths
 from sciml.distill.motion.pipeline import discover
-from sciml.distill.motion.rows import observe, weak_forms
+from sciml.distill.motion.rows import encounters, observe, weak_forms
 from sciml.distill.motion.smooth import smooth
 from sciml.distill.motion.structure import Fitter, Strength
 from sciml.distill.motion.verdict import Evidence, judge
+from sciml.physics import systems
 
 
 def simulate(acceleration, particles, dim, *, simulations=2, times=300, dt=0.02, seed=0):
@@ -118,6 +121,25 @@ def test_masses_that_only_attract_are_strengths_of_senders():
     np.testing.assert_allclose(best.sender, mass / 3, rtol=0.01)
 
 
+def test_encounters_are_near_in_units_of_their_noise():
+    t = np.linspace(-1, 1, 2001)
+    x = np.zeros((1, 2001, 3, 2))
+    x[0, :, 0, 0], x[0, :, 2] = t, 5.0  # one passes another, the third is far from both
+    noise = np.full((1, 3), 1e-3)
+    near = encounters(x, noise)
+    assert not near[..., 2].any()
+    limit = 15 * np.sqrt(2) * 1e-3
+    np.testing.assert_array_equal(near[0, :, 0], np.abs(t) < limit)
+    np.testing.assert_array_equal(near[0, :, 1], near[0, :, 0])
+    assert not encounters(x, 0 * noise)[:, np.abs(t) > 0].any()
+    box = np.array([3.0, 3.0])
+    images = x.copy()
+    images[0, :, 0] += [3.0, -6.0]
+    np.testing.assert_array_equal(encounters(images, noise, box)[..., :2], near[..., :2])
+    # where everything is near, nothing is left out for it
+    assert not encounters(1e-3 * x, noise).all()
+
+
 # ----------------------------------------------------------------------- paths
 
 
@@ -134,8 +156,14 @@ def test_paths_recover_constants_within_their_errors_and_leave_the_noise():
     assert (np.abs(fit.model.start - [2.0, -2.0, -0.3]) < 4 * fit.errors).all()
     assert fit.errors[2] < 0.05
     assert fit.chi2 == pytest.approx(1.0, abs=0.1)
+    longer = fit_paths(fit.model, observed, 6.0, guide=fit.model)
+    assert (np.abs(longer.model.start - [2.0, -2.0, -0.3]) < 4 * longer.errors).all()
+    assert (longer.errors < fit.errors).all()
+    assert longer.chi2 == pytest.approx(1.0, abs=0.1)
     wrong = fit_paths(Model(start[1:], {}, ones, ones, np.arange(4)), observed)
     assert wrong.chi2 > 2
+    with pytest.raises(ValueError, match="cannot be followed"):
+        fit_paths(wrong.model, observed, 6.0, guide=wrong.model)
 
 
 # -------------------------------------------------------------- the whole chain
@@ -150,6 +178,20 @@ def test_repulsion_with_drag_from_noisy_positions_only():
     r = np.array([0.8, 1.5, 3.0])
     radial = next(k for k, term in enumerate(found.law.terms) if term.vector == "r_hat")
     np.testing.assert_allclose(found.law.scalar(radial).numpy(r=r), 2 / r**2, rtol=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dim", [2, 3])
+def test_gravity_and_masses_from_noisy_positions_only_encounters_and_all(dim):
+    truth = systems.simulate("gravity", particles=3, dim=dim, simulations=4, times=300, seed=1)
+    masses = np.asarray(truth.masses).reshape(-1, 3)[0]
+    found = discover(Trajectories(noisy(truth.position, 0.01), truth.time), seconds=6)
+    assert found.law.verdict == "law"
+    r = np.array([0.3, 0.8, 2.0])
+    force = found.law.numpy(m_i=1.0, m_j=1.0, r=r) * r**2
+    np.testing.assert_allclose(force, force[0], rtol=1e-9)
+    for estimate, mass in zip(found.hidden["mass"].values(), masses / masses.max(), strict=True):
+        assert estimate.value == pytest.approx(mass, abs=0.02)
 
 
 @pytest.mark.parametrize("what", ["noise", "random"])
@@ -181,5 +223,10 @@ def test_verdicts_say_what_they_rest_on():
     assert judge(weak, 1, [])[0] == "none"
     lost = Evidence(100.0, 20.0, 25.0, noise_known=True, energy_held_out=100.0)
     assert judge(lost, 1, [])[0] == "none"
+    spoiled = Evidence(100.0, 3.0, 4.0, noise_known=True, energy_held_out=100.0, paths=1.0)
+    assert judge(spoiled, 1, [])[0] == "ambiguous"
+    assert judge(replace(spoiled, far=True), 1, [])[0] == "law"
+    assert judge(replace(spoiled, far=True), 1, ["r**-3"])[0] == "ambiguous"
+    assert judge(replace(spoiled, far=True, paths=1.4), 1, [])[0] == "none"
     astray = Evidence(100.0, 1.1, 1.2, noise_known=True, energy_held_out=90.0, paths=4.0)
     assert "paths" in judge(astray, 1, [])[1]

@@ -99,8 +99,10 @@ def decide(models: Sequence[Model], observed: Observed, ranges: Ranges) -> Final
 
 
 def _longer(fits: Sequence[tuple[float, PathFit]], fit: Fitting) -> list[tuple[float, PathFit]] | None:
-    """Fit laws to longer pieces of paths; None where the best cannot be followed so far."""
-    again = [t for _, before in fits if (t := fit(before.model)) is not None]
+    """Fit laws that come near to longer pieces of paths; None where the best cannot be followed so far."""
+    least = min(length for length, _ in fits)
+    near = [before.model for length, before in fits if length < least + WITHIN]
+    again = [t for model in near if (t := fit(model)) is not None]
     if not again:
         return None
     best, before = (min(f, key=lambda f: f[0])[1] for f in (again, fits))
