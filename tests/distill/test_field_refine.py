@@ -40,6 +40,7 @@ def refined(data, w=(0.105, -0.49), terms=(U_XX, U_UX), **options):
     return refine([rough(w, **options)], [terms], 1, data, character(data))
 
 
+@pytest.mark.slow
 def test_errors_are_as_large_as_stated():
     truth, pulls = np.array([0.1, -0.5]), []
     for seed in range(12):

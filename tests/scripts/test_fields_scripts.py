@@ -58,6 +58,7 @@ def test_what_a_run_directory_holds(run):
     assert sciml.load_run(folder).stencils.moments.abs().max() > 0
 
 
+@pytest.mark.slow
 def test_a_trained_run_is_distilled_again(run):
     folder, _ = run
     before = (folder / "law.json").read_text()

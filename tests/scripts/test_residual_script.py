@@ -39,6 +39,7 @@ def run_dir(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_look_that_finds_nothing_leaves_the_law_as_it_is(run_dir):
     content = json.loads((run_dir / "residual.json").read_text())
     assert content["looks"][0]["verdict"] == "none"
@@ -50,6 +51,7 @@ def test_a_look_that_finds_nothing_leaves_the_law_as_it_is(run_dir):
     assert set(json.loads((run_dir / "properties.json").read_text())) == {"mass"}
 
 
+@pytest.mark.slow
 def test_wrong_names_and_no_looks_say_so(run_dir):
     script = ROOT / "scripts/residual.py"
     done = command(script, f"run={run_dir}", "looks=[{receivers: [p0], senders: [moon]}]")
