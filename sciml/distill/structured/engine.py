@@ -25,7 +25,7 @@ from sciml.distill.structured.table import Table, check, prepare
 log = logging.getLogger(__name__)
 FEWEST = 60  # rows that a smoother or a forest is fitted to
 FIRST = 3  # stages of a pass that come before smaller problems: up to sums for the target itself
-LIKELY, PRODUCTS = 24, 96  # products that are tried before sums, and after them
+LIKELY, PRODUCTS = 96, 96  # products that are tried before sums, and after them
 EASY = 2  # variables of a smaller problem that is solved before the many sums are tried
 
 
