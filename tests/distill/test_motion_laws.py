@@ -11,7 +11,7 @@ from sciml.datasets.trajectories import Trajectories
 from sciml.distill.motion.bank import fill
 from sciml.distill.motion.choose import Chooser
 from sciml.distill.motion.model import Model, part
-from sciml.distill.motion.paths import fit_paths
+from sciml.distill.motion.paths import cut, fit_paths
 from sciml.distill.motion.pipeline import discover
 from sciml.distill.motion.rows import encounters, observe, weak_forms
 from sciml.distill.motion.smooth import smooth
@@ -152,18 +152,18 @@ def test_paths_recover_constants_within_their_errors_and_leave_the_noise():
         part(sympy.Float(-0.2), "v_vec", "", Strength(), "b"),
     )
     ones = np.ones(4)
-    fit = fit_paths(Model(start, {}, ones, ones, np.arange(4)), observed)
+    fit = fit_paths(Model(start, {}, ones, ones, np.arange(4)), cut(observed))
     assert (np.abs(fit.model.start - [2.0, -2.0, -0.3]) < 4 * fit.errors).all()
     assert fit.errors[2] < 0.05
     assert fit.chi2 == pytest.approx(1.0, abs=0.1)
-    longer = fit_paths(fit.model, observed, 6.0, guide=fit.model)
+    longer = fit_paths(fit.model, cut(observed, 6.0, guide=fit.model))
     assert (np.abs(longer.model.start - [2.0, -2.0, -0.3]) < 4 * longer.errors).all()
     assert (longer.errors < fit.errors).all()
     assert longer.chi2 == pytest.approx(1.0, abs=0.1)
-    wrong = fit_paths(Model(start[1:], {}, ones, ones, np.arange(4)), observed)
+    wrong = fit_paths(Model(start[1:], {}, ones, ones, np.arange(4)), cut(observed))
     assert wrong.chi2 > 2
     with pytest.raises(ValueError, match="cannot be followed"):
-        fit_paths(wrong.model, observed, 6.0, guide=wrong.model)
+        cut(observed, 6.0, guide=wrong.model)
 
 
 # -------------------------------------------------------------- the whole chain

@@ -11,7 +11,7 @@ import numpy as np
 
 from sciml.distill.expression import complexity
 from sciml.distill.motion.model import Model
-from sciml.distill.motion.paths import SPACINGS, PathFit, fit_paths
+from sciml.distill.motion.paths import SPACINGS, PathFit, Pieces, cut, fit_paths
 from sciml.distill.motion.rows import Observed
 from sciml.distill.motion.simpler import ODD, flattened, odd_exponents, same_values, simpler_forms
 from sciml.distill.motion.verdict import CLOSE
@@ -68,18 +68,19 @@ def decide(models: Sequence[Model], observed: Observed, ranges: Ranges) -> Final
     Returns:
         None where no trajectory can be followed.
     """
-    fits: list[tuple[float, PathFit]] = []
-    for model in _different(models, ranges)[:MOST]:
-        tried = _fit(model, observed)
-        if tried is not None:
-            fits.append(tried)
+    fitting: Fitting = partial(_fit, pieces=cut(observed))
+    tried = [fitting(model) for model in _different(models, ranges)[:MOST]]
+    fits = [t for t in tried if t is not None]
     if not fits:
         return None
-    fitting: Fitting = partial(_fit, observed=observed)
     short, far = min(fits, key=lambda f: f[0])[1], False
     for spacings in SPACINGS[1:]:
-        guide = min(fits, key=lambda f: f[0])[1].model
-        further = partial(_fit, observed=observed, spacings=spacings, guide=guide)
+        try:
+            longer = cut(observed, spacings, guide=min(fits, key=lambda f: f[0])[1].model)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            log.info("paths of %s spacings: %s", spacings, error)
+            break
+        further: Fitting = partial(_fit, pieces=longer)
         again = _longer(fits, further)
         if again is None:
             break
@@ -118,11 +119,9 @@ def _different(models: Sequence[Model], ranges: Ranges) -> list[Model]:
     return found
 
 
-def _fit(
-    model: Model, observed: Observed, spacings: float = SPACINGS[0], guide: Model | None = None
-) -> tuple[float, PathFit] | None:
+def _fit(model: Model, pieces: Pieces) -> tuple[float, PathFit] | None:
     try:
-        fit = fit_paths(model, observed, spacings, guide)
+        fit = fit_paths(model, pieces)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         log.info("paths could not be fitted: %s", error)
         return None

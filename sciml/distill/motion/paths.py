@@ -9,7 +9,7 @@ says whether the law explains the paths to within their noise. `fields.refine` d
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,8 +23,11 @@ log = logging.getLogger(__name__)
 SPACINGS = (2.5, 6.0, 12.0)  # lengths of windows in spacings of knots, one after the other
 SHORTEST, LONGEST = 12, 200  # of a window, in times
 WORK = 1.5e7  # numbers in the pair arrays of one iteration, about
+PARAMETERS = 6  # of a law, about
 ITERATIONS = 6
-SETTLING = 10  # iterations of the starts alone
+SETTLING = 6  # Jacobians of the starts alone
+PER_JACOBIAN = 4  # steps that one serves
+MOVED = 1e-2  # of a squared residual, by which a step is worth another
 FOLLOWED = 3.0  # times the noise's mean square that a law may leave where it is on the right way
 SETTLED = 0.05  # change in standard errors at which the iteration has converged
 NUDGE = 1e-6
@@ -77,24 +80,41 @@ class _Windows:
         )
 
 
-def fit_paths(
-    model: Model, observed: Observed, spacings: float = SPACINGS[0], guide: Model | None = None
-) -> PathFit:
-    """Fit constants, strengths and starts to the positions of all windows but the last quarter.
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Windows that laws are fitted to, and later ones that judge them."""
+
+    fitted: _Windows
+    later: _Windows
+
+
+def cut(observed: Observed, spacings: float = SPACINGS[0], guide: Model | None = None) -> Pieces:
+    """Cut paths into windows; the last quarter is kept back.
 
     Args:
-        model: what to start from.
         observed: the data.
         spacings: length of a window in spacings of knots. Longer ones determine constants better.
-        guide: a law that follows shorter windows; the others are left out where it does not find the way
-            through a longer one, as with chaos.
+        guide: a law that follows shorter windows: longer ones begin where it does, and are left out where it
+            does not find the way through, as with chaos.
 
     Raises:
-        ValueError: trajectories of the law are not finite, or the guide does not find most ways.
+        ValueError: trajectories of the guide are not finite, or do not follow most windows.
     """
-    windows, later = _windows(observed, len(model.start), spacings)
-    if guide is not None:
-        windows, later = _followed(guide, windows), _followed(guide, later)
+    windows, later = _windows(observed, spacings)
+    return (
+        Pieces(windows, later)
+        if guide is None
+        else Pieces(_followed(guide, windows), _followed(guide, later))
+    )
+
+
+def fit_paths(model: Model, pieces: Pieces) -> PathFit:
+    """Fit constants, strengths and starts to the positions of all windows but the later ones.
+
+    Raises:
+        ValueError: trajectories of the law are not finite.
+    """
+    windows, later = pieces.fitted, pieces.later
     steps = _steps(model, windows)
     values = model.start
     z, _ = _settled(model, windows, steps)
@@ -133,7 +153,7 @@ def fit_paths(
     return PathFit(fitted, errors, chi2, total, outside, rows)
 
 
-def _windows(observed: Observed, parameters: int, spacings: float) -> tuple[_Windows, _Windows]:
+def _windows(observed: Observed, spacings: float) -> tuple[_Windows, _Windows]:
     data = observed.data
     position = unwrap(data.position, data.box)
     simulations, times, particles, dim = position.shape
@@ -143,7 +163,7 @@ def _windows(observed: Observed, parameters: int, spacings: float) -> tuple[_Win
     if observed.near is not None:  # through an encounter that is not resolved no path leads
         calm = [(s, k) for s, k in begins if not observed.near[s, k : k + length].any()]
         begins = calm if len(calm) >= max(len(begins) // 4, 4) else begins
-    unknowns = 2 * particles * dim + parameters + 1
+    unknowns = 2 * particles * dim + PARAMETERS
     most = max(int(WORK / (unknowns * particles**2 * dim * length * 4)), 4)
     if len(begins) > most:
         begins = [begins[k] for k in np.unique(np.linspace(0, len(begins) - 1, most).astype(int))]
@@ -270,40 +290,51 @@ def _step(blocks, damping: float, parameters: int):
 def _settled(
     model: Model, windows: _Windows, steps: int
 ) -> tuple[Float[np.ndarray, "windows 2 particles dim"], Float[np.ndarray, "windows"]]:
-    """Fit the starts alone, each window with a damping of its own; return them and the squared residuals."""
-    z = windows.start.copy()
-    square, (residual, jz) = _starts(model, z, windows, steps)
-    damping = np.full(len(z), 1e-3)
+    """Fit the starts alone, each window with a damping of its own; return them and the squared residuals.
+
+    Starts move by as little as the noise, over which their Jacobian hardly changes: it serves several steps,
+    since it costs as many trajectories as there are coordinates.
+    """
+    z, damping = windows.start, np.full(len(windows.start), 1e-3)
     for _ in range(SETTLING):
+        square, (residual, jz) = _starts(model, z, windows, steps)
         normal = jz @ jz.transpose(0, 2, 1)
         diagonal = np.einsum("wkk->wk", normal)
         diagonal = np.maximum(diagonal, 1e-12 * diagonal.max(initial=1e-300))
-        normal = normal + damping[:, None, None] * diagonal[:, :, None] * np.eye(normal.shape[1])
-        gradient = np.einsum("wkr,wr->wk", jz, residual)
-        move = np.linalg.solve(normal, -gradient[..., None])[..., 0]
-        trial = z + move.reshape(z.shape)
-        new, (new_residual, new_jz) = _starts(model, trial, windows, steps)
-        better = new < square
-        done = bool((square - new < 1e-2)[better].all()) and better.any()
-        z = np.where(better[:, None, None, None], trial, z)
-        square = np.where(better, new, square)
-        residual = np.where(better[:, None], new_residual, residual)
-        jz = np.where(better[:, None, None], new_jz, jz)
-        damping = np.where(better, damping / 10, damping * 10)
-        if done:
+        before = square
+        for _ in range(PER_JACOBIAN):
+            damped = normal + damping[:, None, None] * diagonal[:, :, None] * np.eye(normal.shape[1])
+            gradient = np.einsum("wkr,wr->wk", jz, residual)
+            trial = z + np.linalg.solve(damped, -gradient[..., None])[..., 0].reshape(z.shape)
+            new_residual = _residual(model, model.start, trial, windows, steps).reshape(len(z), -1)
+            with np.errstate(over="ignore"):  # a path that runs away is refused
+                new = np.where(np.isfinite(new_residual).all(1), (new_residual**2).sum(1), np.inf)
+            better = new < square
+            gain = _most_lowered(square, new, better)
+            z = np.where(better[:, None, None, None], trial, z)
+            residual = np.where(better[:, None], new_residual, residual)
+            square = np.where(better, new, square)
+            damping = np.where(better, damping / 10, damping * 10)
+            if better.any() and gain < MOVED:
+                break
+        if _most_lowered(before, square, square < before) < MOVED:
             break
     return z, square
+
+
+def _most_lowered(before: np.ndarray, after: np.ndarray, better: np.ndarray) -> float:
+    return float(np.where(better, np.nan_to_num(before, posinf=1e300) - after, 0.0).max(initial=0.0))
 
 
 def _followed(guide: Model, windows: _Windows) -> _Windows:
     """Return the windows that a law can be followed through."""
     if not len(windows.start):
         return windows
-    _, square = _settled(guide, windows, _steps(guide, windows))
+    z, square = _settled(guide, windows, _steps(guide, windows))
     keep = square < FOLLOWED * windows.position[0].size
     if 2 * keep.sum() < len(keep):
         raise ValueError("most paths cannot be followed so far")
-    return windows.some(keep)
+    return replace(windows, start=z).some(keep)
 
 
 def _starts(model: Model, z: np.ndarray, windows: _Windows, steps: int):
