@@ -87,7 +87,7 @@ def run(data, seed: int, options) -> list[tuple]:
     model = PropertyPredictor(
         data.table.targets,
         **{name: model_options[name] for name in ("encoder", "channels", "steps", "dropout", "pool")},
-        descriptors=data.train.globals["descriptors"].shape[1],
+        descriptors=data.groups,
         members=task.members,
         points=min(len(data.train), MOST) if task.process else 0,
         mean=mean,

@@ -109,22 +109,22 @@ def load(config: DictConfig) -> PropertyData:
             *(len(split.shared), rows, ", ..." if len(split.shared) > 5 else ""),
         )
     log.info("%r, divided by %s", table, "file" if data.test_path is not None else data.split.by)
-    return property_data(table, split, kind=data.kind, descriptors=data.descriptors)
+    groups = ["rdkit"] * data.descriptors + ["solvation"] * data.solvation
+    return property_data(table, split, kind=data.kind, descriptors=groups)
 
 
 def make_model(config: DictConfig, data: PropertyData) -> PropertyPredictor:
     """Build the model, with what only the data know filled in."""
     mean, scale = data.statistics
     with open_dict(config):
-        given = data.train.globals.get("descriptors")
-        config.model.descriptors = 0 if given is None else given.shape[1]
+        config.model.descriptors = data.groups
         config.model.targets, config.model.kind = list(data.table.targets), data.kind
         config.model.members, config.model.coverage = config.task.members, config.task.coverage
         if config.task.class_weights is not None:
             config.model.class_weights = data.class_weights(config.task.class_weights)
         if data.kind == "regression":
             config.model.mean, config.model.scale = mean, scale
-            if config.task.process and given is not None:
+            if config.task.process and data.groups:
                 config.model.points = min(len(data.train), MOST)
     torch.manual_seed(config.seed)
     model = build(config.model, "model")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -17,11 +19,13 @@ class DescriptorProcess(nn.Module):
         k(z, z') = 0.3 z·z'/p + (1 + √3 d/2) exp(−√3 d/2),   d² = |z − z'|²/p
 
     with p descriptors that differ in training: a linear part, which goes on beyond the training molecules,
-    and a Matérn kernel of order 3/2. The noise is that of the highest marginal likelihood, for each property.
+    and a Matérn kernel of order 3/2. Of several groups of descriptors each has its kernel, and their mean is
+    taken: a few numbers that say much are not lost among many others. The noise is that of the highest
+    marginal likelihood, for each property.
 
     Args:
         points: training molecules that are remembered.
-        descriptors: of each.
+        descriptors: of each; or how many there are in each group, in order.
         targets: number of properties.
 
     Input: (molecules, descriptors), standardized. Output: (molecules, targets), in the units of `fit`.
@@ -31,9 +35,10 @@ class DescriptorProcess(nn.Module):
     weights: Tensor
     offset: Tensor
 
-    def __init__(self, points: int, descriptors: int, targets: int) -> None:
+    def __init__(self, points: int, descriptors: int | Sequence[int], targets: int) -> None:
         super().__init__()
-        self.register_buffer("points", torch.zeros(points, descriptors))
+        self.groups = [descriptors] if isinstance(descriptors, int) else list(descriptors)
+        self.register_buffer("points", torch.zeros(points, sum(self.groups)))
         self.register_buffer("weights", torch.zeros(points, targets))
         self.register_buffer("offset", torch.zeros(targets))
 
@@ -41,10 +46,15 @@ class DescriptorProcess(nn.Module):
         self, descriptors: Float[Tensor, "molecules descriptors"]
     ) -> Float[Tensor, "molecules targets"]:
         """Return the mean of the process."""
-        return self.offset + kernel(descriptors, self.points, self._size()) @ self.weights
+        return self.offset + self._kernel(descriptors, self.points) @ self.weights
 
-    def _size(self) -> Tensor:
-        return (self.points != self.points[:1]).any(0).sum().clamp(min=1)
+    def _kernel(
+        self, one: Float[Tensor, "rows descriptors"], other: Float[Tensor, "columns descriptors"]
+    ) -> Float[Tensor, "rows columns"]:
+        varied = (self.points != self.points[:1]).any(0)
+        parts = (each.split(self.groups, -1) for each in (one, other, varied))
+        kernels = [kernel(a, b, v.sum().clamp(min=1)) for a, b, v in zip(*parts)]
+        return torch.stack(kernels).mean(0)
 
     @torch.no_grad()
     def fit(
@@ -60,7 +70,7 @@ class DescriptorProcess(nn.Module):
         self.points.copy_(descriptors)
         self.weights.zero_()
         points = self.points.double()
-        table = kernel(points, points, self._size())
+        table = self._kernel(points, points)
         for target, column in enumerate(values.double().T):
             known = column.isfinite().nonzero()[:, 0]
             if len(known):
@@ -71,7 +81,7 @@ class DescriptorProcess(nn.Module):
 def kernel(
     one: Float[Tensor, "rows descriptors"], other: Float[Tensor, "columns descriptors"], size: Tensor
 ) -> Float[Tensor, "rows columns"]:
-    """Return the kernel of `DescriptorProcess` between all rows of both."""
+    """Return the kernel of a group of `DescriptorProcess` between all rows of both."""
     distance = torch.cdist(one, other) * (3 / size).sqrt() / LENGTH
     return LINEAR * (one @ other.T) / size + (1 + distance) * torch.exp(-distance)
 

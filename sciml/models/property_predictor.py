@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -63,7 +63,8 @@ class PropertyPredictor(nn.Module):
         steps: how many bonds far is heard.
         dropout: in training.
         pool: "mean", or "sum" for properties that grow with the molecule.
-        descriptors: number of RDKit's descriptors that are read beside the graph; 0 reads none.
+        descriptors: how many are read beside the graph, by group (`sciml.builders.molecule.DESCRIPTORS`); a
+            number counts RDKit's, and 0 reads none.
         members: networks; the prediction is their mean.
         points: training molecules that a Gaussian process on the descriptors remembers beside the networks
             (`DescriptorProcess`); 0 has none.
@@ -108,7 +109,7 @@ class PropertyPredictor(nn.Module):
         steps: int = 2,
         dropout: float = 0.0,
         pool: Pool = "mean",
-        descriptors: int = 0,
+        descriptors: int | Mapping[str, int] = 0,
         members: int = 1,
         points: int = 0,
         mean: Sequence[float] | None = None,
@@ -129,7 +130,9 @@ class PropertyPredictor(nn.Module):
                 f"{len(targets)} targets with {len(mean)} means and {len(scale)} scales, {members} members: "
                 "expected one mean and scale for each target, and at least one of all."
             )
-        if points and (not descriptors or kind != "regression"):
+        groups = {"rdkit": descriptors} if isinstance(descriptors, int) else dict(descriptors)
+        number = sum(groups.values())
+        if points and (not number or kind != "regression"):
             raise ValueError(
                 f"points={points}: a Gaussian process needs descriptors, and learns numbers only."
             )
@@ -139,18 +142,19 @@ class PropertyPredictor(nn.Module):
                 f"class_weights={class_weights}: expected two positive numbers for each of {len(targets)} "
                 "targets."
             )
-        self.targets, self.kind, self.coverage, self.num_descriptors = targets, kind, coverage, descriptors
+        self.targets, self.kind, self.coverage = targets, kind, coverage
+        self.groups, self.num_descriptors = groups, number
         make = lambda: ENCODERS[encoder](channels, steps, dropout, pool)
         self.members = nn.ModuleList(
-            Member(make(), channels, descriptors, len(targets), dropout) for _ in range(members)
+            Member(make(), channels, number, len(targets), dropout) for _ in range(members)
         )
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
         self.register_buffer("class_weights", weights, persistent=False)
-        self.register_buffer("descriptor_mean", torch.zeros(descriptors))
-        self.register_buffer("descriptor_scale", torch.ones(descriptors))
+        self.register_buffer("descriptor_mean", torch.zeros(number))
+        self.register_buffer("descriptor_scale", torch.ones(number))
         self.register_buffer("half_width", torch.full((len(targets),), torch.inf))
-        self.process = DescriptorProcess(points, descriptors, len(targets)) if points else None
+        self.process = DescriptorProcess(points, list(groups.values()), len(targets)) if points else None
         self.register_buffer("share", torch.zeros(len(targets)))
         self.register_buffer("seen", torch.zeros(ELEMENTS, dtype=torch.bool))
 
@@ -262,7 +266,7 @@ class PropertyPredictor(nn.Module):
         for rows in torch.arange(len(graph)).split(PREDICTED):
             part = graph[rows]
             if self.num_descriptors:
-                given = molecule_descriptors([mols[i] for i in rows.tolist()])
+                given = molecule_descriptors([mols[i] for i in rows.tolist()], list(self.groups))
                 part = part.with_globals(descriptors=torch.from_numpy(given).to(like.dtype))
             parts.append(self.answer(part.to(like.device)).double().cpu())
         return torch.cat(parts).numpy()

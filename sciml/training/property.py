@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.builders.molecule import Molecules, molecule_descriptors, molecule_graph
+from sciml.builders.molecule import (
+    DESCRIPTORS,
+    Molecules,
+    descriptor_names,
+    molecule_descriptors,
+    molecule_graph,
+)
 from sciml.datasets.molecule_splits import MoleculeSplit
 from sciml.datasets.molecule_table import MoleculeTable
 from sciml.graph import Graph
@@ -38,6 +44,7 @@ class PropertyData:
         table: all molecules that could be read.
         split: which of them each part has.
         kind: regression or classification.
+        groups: how many descriptors each group of `DESCRIPTORS` has that the graphs have.
     """
 
     train: Graph
@@ -46,6 +53,7 @@ class PropertyData:
     table: MoleculeTable
     split: MoleculeSplit
     kind: Kind
+    groups: dict[str, int] = field(default_factory=dict)
 
     @property
     def statistics(self) -> tuple[list[float], list[float]]:
@@ -79,7 +87,7 @@ def property_data(
     split: MoleculeSplit,
     *,
     kind: Kind | Literal["auto"] = "auto",
-    descriptors: bool = True,
+    descriptors: bool | Sequence[str] = True,
     graphs: Graph | None = None,
 ) -> PropertyData:
     """Divide molecules, as graphs.
@@ -87,8 +95,10 @@ def property_data(
     Args:
         table, split: of `read_molecule_table` and `split_molecules`.
         kind: auto is classification where all values are 0 and 1.
-        descriptors: read RDKit's descriptors too, as ``globals["descriptors"]``.
-        graphs: what `property_graphs` returned for this table, where it is divided more than once.
+        descriptors: groups of `sciml.builders.molecule.DESCRIPTORS` that are read too, as
+            ``globals["descriptors"]``; true is all of them.
+        graphs: what `property_graphs` returned for this table and these descriptors, where it is divided more
+            than once.
 
     Raises:
         ValueError: another kind, labels that are not 0 and 1, a property without two different values in
@@ -104,15 +114,17 @@ def property_data(
             raise ValueError(f"{table!r}: {name!r} has {what} in training; there is nothing to learn.")
     graphs = property_graphs(table, descriptors) if graphs is None else graphs
     parts = [graphs[torch.from_numpy(rows)] for rows in (split.train, split.validation, split.test)]
-    return PropertyData(parts[0], parts[1], parts[2], table, split, kind)
+    groups = {group: len(descriptor_names([group])) for group in _groups(descriptors)}
+    return PropertyData(parts[0], parts[1], parts[2], table, split, kind, groups)
 
 
-def property_graphs(table: MoleculeTable, descriptors: bool = True) -> Graph:
+def property_graphs(table: MoleculeTable, descriptors: bool | Sequence[str] = True) -> Graph:
     """Return all molecules of a table as graphs with their properties, and with descriptors if wanted."""
     graphs = molecule_graph(Molecules(table.mols, tuple(range(len(table)))))
     fields = {"y": torch.from_numpy(table.values).float()}
-    if descriptors:
-        fields["descriptors"] = torch.from_numpy(molecule_descriptors(table.mols)).float()
+    groups = _groups(descriptors)
+    if groups:
+        fields["descriptors"] = torch.from_numpy(molecule_descriptors(table.mols, groups)).float()
     return graphs.with_globals(None, **fields)
 
 
@@ -167,17 +179,31 @@ class PropertyTask(SupervisedTask):
 
     def on_validation_epoch_end(self) -> None:
         """Keep the weights of each member that has never been better; stop where none has been for long."""
+        losses = self._validated()
+        self.log("validation/loss", float(np.mean(losses)), prog_bar=True)
+        self.waited = 0 if self._keep(losses) else self.waited + 1
+        self._stop_if_waited()
+
+    def on_train_end(self) -> None:
+        """Let the last steps count too, where time ended within an epoch."""
+        self._sums.clear()
+        self.validate_again()
+        self._keep(self._validated())
+
+    def _validated(self) -> list[float]:
+        """Return the loss of each member on all validation molecules."""
         each = torch.stack([torch.cat([losses, count[None].to(losses)]) for losses, count in self._sums])
         self._sums.clear()
         *totals, count = summed(each.sum(0)).tolist()
-        losses = [total / max(count, 1) for total in totals]
-        self.log("validation/loss", float(np.mean(losses)), prog_bar=True)
+        return [total / max(count, 1) for total in totals]
+
+    def _keep(self, losses: Sequence[float]) -> bool:
+        """Keep the weights of the members that have never been better; return whether there are any."""
         better = [i for i, loss in enumerate(losses) if loss < self.lowest[i]]
         for i in better:
             self.lowest[i] = losses[i]
             self.best[i] = {k: v.clone() for k, v in self.model.members[i].state_dict().items()}
-        self.waited = 0 if better else self.waited + 1
-        self._stop_if_waited()
+        return bool(better)
 
     def on_train_start(self) -> None:
         """Do not go on where an earlier call had stopped."""
@@ -288,6 +314,10 @@ def best_shares(
 
 
 # -------------------------------------------------------------------- details
+
+
+def _groups(descriptors: bool | Sequence[str]) -> list[str]:
+    return (list(DESCRIPTORS) if descriptors else []) if isinstance(descriptors, bool) else list(descriptors)
 
 
 def _kind(table: MoleculeTable, kind: str) -> Kind:

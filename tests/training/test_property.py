@@ -1,5 +1,7 @@
 """Learning of properties: losses over what was measured, best weights, intervals, resuming, predictions."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from sciml.builders.molecule import descriptor_names, molecule_descriptors, read
 from sciml.datasets import MoleculeTable, split_molecules
 from sciml.graph import Spec
 from sciml.models import PropertyPredictor
-from sciml.models.descriptor_process import LENGTH, LINEAR, NOISES, DescriptorProcess
+from sciml.models.descriptor_process import LENGTH, LINEAR, NOISES, DescriptorProcess, kernel
 from sciml.training.agreement import label_metrics
 from sciml.training.conformal import conformal_half_width
 from sciml.training.property import (
@@ -47,11 +49,8 @@ def data(*arguments, descriptors=False, **options):
 def network(found, seed=0, **options):
     torch.manual_seed(seed)
     mean, scale = found.statistics
-    given = found.train.globals.get("descriptors")
     small = {"channels": 16, "pool": "sum", "mean": mean, "scale": scale, "kind": found.kind}
-    return PropertyPredictor(
-        found.table.targets, descriptors=0 if given is None else given.shape[1], **small | options
-    )
+    return PropertyPredictor(found.table.targets, descriptors=found.groups, **small | options)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +91,22 @@ def test_the_process_is_that_of_scikit_learn():
             found.append((likelihood, plain.predict(new.numpy()) + mean))
         expected = max(found, key=lambda pair: pair[0])[1]
         np.testing.assert_allclose(process(new)[:, target].numpy(), expected, rtol=1e-6)
+
+
+def test_groups_of_descriptors_have_kernels_of_their_own():
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(20, 5, generator=random, dtype=torch.float64)
+    y = torch.randn(20, 1, generator=random, dtype=torch.float64)
+    both, swapped = DescriptorProcess(20, [3, 2], 1).double(), DescriptorProcess(20, [2, 3], 1).double()
+    both.fit(x, y)
+    swapped.fit(x[:, [3, 4, 0, 1, 2]], y)
+    new = torch.randn(6, 5, generator=random, dtype=torch.float64)
+    torch.testing.assert_close(both(new), swapped(new[:, [3, 4, 0, 1, 2]]))
+    parts = [kernel(new[:, own], x[:, own], torch.tensor(n)) for own, n in ((slice(3), 3), (slice(3, 5), 2))]
+    torch.testing.assert_close(both(new), both.offset + (parts[0] + parts[1]) / 2 @ both.weights)
+    one = DescriptorProcess(20, 5, 1).double()
+    one.fit(x, y)
+    assert (one(new) - both(new)).abs().max() > 1e-3
 
 
 def test_shares_make_errors_smallest():
@@ -236,6 +251,37 @@ def test_training_ends_where_nothing_gets_better(tmp_path):
         model = network(found)
         train_property(model, found, tmp_path, epochs=50, learning_rate=0.0, patience=2, progress=False)
         assert load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["epoch"] == 3  # epochs done
+
+
+def test_learning_rates_follow_the_time_that_is_allowed(tmp_path, monkeypatch):
+    rates, rate = [], PropertyTask.rate
+    monkeypatch.setattr(PropertyTask, "rate", lambda *given: rates.append(rate(*given)) or rates[-1])
+    found = data()
+    train_property(
+        network(found), found, tmp_path, epochs=10**6, max_time=timedelta(seconds=1.5), progress=False
+    )
+    assert max(rates) > 0.8  # though a tenth of the steps would take days
+    assert rates[-1] < 0.2
+    plain = PropertyTask(network(found), 100, 1e-3, 0.0)
+    expected = [min((step + 1) / 10, 0.5 + 0.5 * np.cos(np.pi * step / 100)) for step in range(101)]
+    np.testing.assert_allclose([rate(plain, step) for step in range(101)], expected, atol=1e-15)
+
+
+def test_what_was_learned_last_counts_where_time_ends_within_an_epoch(tmp_path, monkeypatch):
+    found = data()
+    step = PropertyTask.training_step
+
+    def ended(self, batch, batch_idx):
+        self.trainer.should_stop = self.global_step >= 2
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(PropertyTask, "training_step", ended)
+    model = network(found, dropout=0.5)
+    train_property(model, found, tmp_path, epochs=1, batch_size=10, learning_rate=1e-2, progress=False)
+    checkpoint = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    assert checkpoint["global_step"] == 3
+    total, count = PropertyTask(model.eval(), 1, 1e-3, 0.0).losses(found.validation)
+    assert checkpoint["best"]["lowest"] == pytest.approx((total / count).tolist(), rel=1e-4)
 
 
 # ------------------------------------------------------------------------ intervals
