@@ -124,8 +124,8 @@ def make_model(config: DictConfig, data: PropertyData) -> PropertyPredictor:
             config.model.class_weights = data.class_weights(config.task.class_weights)
         if data.kind == "regression":
             config.model.mean, config.model.scale = mean, scale
-            if config.task.process and data.groups:
-                config.model.points = min(len(data.train), MOST)
+        if config.task.process and data.groups:
+            config.model.points = min(len(data.train), MOST)
     torch.manual_seed(config.seed)
     model = build(config.model, "model")
     assert isinstance(model, PropertyPredictor)

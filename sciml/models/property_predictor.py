@@ -86,7 +86,7 @@ class PropertyPredictor(nn.Module):
 
     Raises:
         ValueError: an unknown kind or encoder, no target, statistics for another number of targets, a process
-            without descriptors or for labels.
+            without descriptors.
     """
 
     symmetry = Symmetry(("S",))
@@ -132,10 +132,8 @@ class PropertyPredictor(nn.Module):
             )
         groups = {"rdkit": descriptors} if isinstance(descriptors, int) else dict(descriptors)
         number = sum(groups.values())
-        if points and (not number or kind != "regression"):
-            raise ValueError(
-                f"points={points}: a Gaussian process needs descriptors, and learns numbers only."
-            )
+        if points and not number:
+            raise ValueError(f"points={points}: a Gaussian process needs descriptors.")
         weights = torch.tensor(class_weights or [[1.0, 1.0]] * len(targets), dtype=torch.get_default_dtype())
         if weights.shape != (len(targets), 2) or not bool((weights > 0).all()):
             raise ValueError(
@@ -188,14 +186,15 @@ class PropertyPredictor(nn.Module):
 
     def answer(self, graph: Graph) -> Float[Tensor, "graphs targets"]:
         """Return the ensemble's predictions: in the units of training, or probabilities."""
-        predicted = self(graph).globals["predicted"]
-        if self.kind == "classification":
+        predicted, labels = self(graph).globals["predicted"], self.kind == "classification"
+        if labels:
             zero, one = self.class_weights.unbind(1)
-            return (predicted - (one / zero).log()).sigmoid().mean(1)
+            predicted = (predicted - (one / zero).log()).sigmoid()
         mean, given = predicted.mean(1), self._descriptors(graph)
         if self.process is not None and given is not None:
-            mean = torch.lerp(mean, self.process(given), self.share)
-        return mean * self.scale + self.mean
+            said = self.process(given)
+            mean = torch.lerp(mean, said.sigmoid() if labels else said, self.share)
+        return mean if labels else mean * self.scale + self.mean
 
     @torch.no_grad()
     def fit_process(self, graphs: Graph) -> None:
@@ -205,7 +204,8 @@ class PropertyPredictor(nn.Module):
             graphs = graphs[taken.to(graphs.device)]
             given = self._descriptors(graphs)
             assert given is not None
-            self.process.fit(given, self.standardized(graphs.globals["y"]))
+            labels, y = self.kind == "classification", graphs.globals["y"]
+            self.process.fit(given, y if labels else self.standardized(y), labels)
 
     def standardized(self, values: Float[Tensor, "... targets"]) -> Float[Tensor, "... targets"]:
         """Return values in units of their spread in training."""

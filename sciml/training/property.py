@@ -250,7 +250,8 @@ def train_property(
     """Train, or go on where an earlier call in the same directory was ended; then measure the intervals.
 
     Afterwards the model has, of each member, the weights with the lowest validation loss; its process, with
-    the share of `best_shares`; and the half-widths of `conformal_half_width`, all on validation molecules.
+    the share of `best_shares` or, of labels, `likeliest_shares`; and, of numbers, the half-widths of
+    `conformal_half_width`: all on validation molecules.
 
     Args:
         model, data: what learns, and from what.
@@ -266,21 +267,21 @@ def train_property(
     batches = GraphData(data.train, data.validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
     fit(task, batches, run_dir, epochs=epochs, validation=data.validation, **trainer)
     task.use_best()
+    true = data.validation.globals["y"].double().numpy()
+    if model.process is not None:
+        model.fit_process(data.train)
+        best = best_shares if model.kind == "regression" else likeliest_shares
+        model.share.copy_(torch.from_numpy(best(*each_alone(model, data.validation), true)))
     if model.kind == "regression":
-        true = data.validation.globals["y"].double().numpy()
-        if model.process is not None:
-            model.fit_process(data.train)
-            networks, process = each_alone(model, data.validation)
-            model.share.copy_(torch.from_numpy(best_shares(networks, process, true)))
         half = conformal_half_width(np.abs(predicted(model, data.validation) - true), model.coverage)
         model.half_width.copy_(torch.from_numpy(half))
-        path = Path(run_dir) / "checkpoints" / "last.ckpt"
-        checkpoint = load_checkpoint(path)
-        known = dict(model.state_dict())
-        later = (name for name in known if name.startswith(("half_width", "share", "process.")))
-        checkpoint["state_dict"] |= {f"model.{name}": known[name].cpu().clone() for name in later}
-        if first():
-            AtomicCheckpoints().save_checkpoint(checkpoint, path)
+    path = Path(run_dir) / "checkpoints" / "last.ckpt"
+    checkpoint = load_checkpoint(path)
+    known = dict(model.state_dict())
+    later = (name for name in known if name.startswith(("half_width", "share", "process.")))
+    checkpoint["state_dict"] |= {f"model.{name}": known[name].cpu().clone() for name in later}
+    if first():
+        AtomicCheckpoints().save_checkpoint(checkpoint, path)
 
 
 @torch.no_grad()
@@ -311,6 +312,23 @@ def best_shares(
     left, apart = np.where(np.isfinite(true), [true - networks, process - networks], 0.0)
     along, length = (left * apart).sum(0), (apart**2).sum(0)
     return np.divide(along, length, out=np.zeros_like(along), where=length > 0).clip(0, 1)
+
+
+def likeliest_shares(
+    networks: Float[np.ndarray, "molecules targets"],
+    process: Float[np.ndarray, "molecules targets"],
+    true: Float[np.ndarray, "molecules targets"],
+) -> Float[np.ndarray, "targets"]:
+    """Return the share of the process, in hundredths, with which labels are most likely; NaN is not known.
+
+    Args:
+        networks, process: probabilities of 1.
+        true: labels 0 and 1.
+    """
+    shares = np.linspace(0, 1, 101)
+    mixed = (1 - shares[:, None, None]) * networks + shares[:, None, None] * process
+    chance = np.where(true > 0.5, mixed, 1 - mixed).clip(1e-9)
+    return shares[np.where(np.isfinite(true), np.log(chance), 0.0).sum(1).argmax(0)]
 
 
 # -------------------------------------------------------------------- details

@@ -99,6 +99,8 @@ def test_what_cannot_be_known_is_nan():
     assert np.isnan([metal[n] for n in ("polarization", "dipole", "charges", "polar_surface")]).all()
     assert metal["surface"] > 0
     assert np.isfinite(list(salt.values())).all()
+    one = np.zeros((2, 3))
+    assert np.isfinite(born_radii(one, np.array([1.5, 1.9]), np.array([0.8, 0.9]))).all()
     assert solvation_descriptors([]).shape == (0, len(NAMES))
 
 

@@ -21,6 +21,7 @@ COULOMB = 332.06  # kcal/mol Å for two elementary charges
 DEBYE = 4.8032  # in an elementary charge times Å
 WATER = 78.4  # relative permittivity
 OFFSET = 0.09  # Å by which a sphere is smaller for the Born radius than for the surface
+NEAR = 1e-3  # Å, for ions of a salt that ETKDG puts onto each other
 SMOOTH = (1.0, 0.8, 4.85)  # of the tangent that bounds Born radii: OBC II of Onufriev et al.
 CHARGED = 0.2  # charge from which an atom counts as polar
 # Radii (Å), close to Bondi's; and by what factor spheres are smaller where they take room from others.
@@ -99,7 +100,7 @@ def buried(
 
     Hawkins, Cramer and Truhlar 1996 (doi 10.1021/jp961710n, equation 13). Overlaps of the others count twice.
     """
-    d = np.sqrt(((pos[:, None] - pos[None]) ** 2).sum(-1))
+    d = np.sqrt(((pos[:, None] - pos[None]) ** 2).sum(-1)).clip(NEAR)
     np.fill_diagonal(d, np.inf)
     r, s = own[:, None], other[None]
     upper = np.maximum(d + s, r)  # all of the other within the own: the integral is empty
