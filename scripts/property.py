@@ -28,10 +28,9 @@ from sciml.training.run import build, check_same_run, load_run, open_run, write_
 
 log = logging.getLogger(__name__)
 NAMED = {"freesolv": freesolv}
-BY_PATH = {  # sets that are read from a file, and what to say of it
-    "esol": "delaney-processed.csv of MoleculeNet with "
-    "'data.target_columns=[\"measured log solubility in mols per litre\"]'",
-    "lipophilicity": "Lipophilicity.csv of MoleculeNet with 'data.target_columns=[exp]'",
+BY_PATH = {  # sets that no package has, and the file
+    "esol": "delaney-processed.csv of MoleculeNet",
+    "lipophilicity": "Lipophilicity.csv of MoleculeNet",
 }
 APART = ("kind", "members", "coverage", "process", "class_weights")  # options that the model has
 IN_UNIT = ("mae", "rmse")  # what has the unit of the values
