@@ -270,8 +270,9 @@ def train_property(
     true = data.validation.globals["y"].double().numpy()
     if model.process is not None:
         model.fit_process(data.train)
+        networks, process = each_alone(model, data.validation)
         best = best_shares if model.kind == "regression" else likeliest_shares
-        model.share.copy_(torch.from_numpy(best(*each_alone(model, data.validation), true)))
+        model.share.copy_(torch.from_numpy(best(networks, process, true)))
     if model.kind == "regression":
         half = conformal_half_width(np.abs(predicted(model, data.validation) - true), model.coverage)
         model.half_width.copy_(torch.from_numpy(half))
