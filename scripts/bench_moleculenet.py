@@ -4,8 +4,8 @@
     python scripts/bench_moleculenet.py FOLDER output=rows.csv sets=[freesolv] by=[random] seeds=[0,1]
 
 FOLDER holds MoleculeNet's SAMPL.csv, delaney-processed.csv and Lipophilicity.csv. Rows are appended as they
-come, and what is in the file already is not run again. Options of the model are ``model.NAME=VALUE``,
-those of the training ``task.NAME=VALUE``, as in conf/. The seconds are the processor's, in training. With
+come, and what is in the file already is not run again. Settings are those of conf/experiment/NAME.yaml;
+others are ``model.NAME=VALUE`` and ``task.NAME=VALUE``. The seconds are the processor's, in training. With
 test=false only the error on validation is measured, for the choice of settings; baselines=false leaves out
 the mean, ridge regression and forest.
 """
@@ -74,20 +74,23 @@ def main() -> None:
                     continue
                 graphs = property_graphs(table) if graphs is None else graphs
                 data = property_data(table, split_molecules(table, by, seed=seed), graphs=graphs)
-                append(output, [(options.label, name, by, seed, *row) for row in run(data, seed, options)])
+                append(
+                    output, [(options.label, name, by, seed, *row) for row in run(name, data, seed, options)]
+                )
     show(output)
 
 
-def run(data, seed: int, options) -> list[tuple]:
+def run(name: str, data, seed: int, options) -> list[tuple]:
     """Train on one split; return who, error, coverage of the intervals and seconds."""
     model_options = OmegaConf.merge(OmegaConf.load(CONF / "model" / "property.yaml"), options.model)
-    task = OmegaConf.merge(OmegaConf.load(CONF / "task" / "property.yaml"), options.task)
+    of_set = OmegaConf.load(CONF / "experiment" / f"{name}.yaml").get("task", {})
+    task = OmegaConf.merge(OmegaConf.load(CONF / "task" / "property.yaml"), of_set, options.task)
     mean, scale = data.statistics
     torch.manual_seed(seed)
     model = PropertyPredictor(
         data.table.targets,
         **{name: model_options[name] for name in ("encoder", "channels", "steps", "dropout", "pool")},
-        descriptors=data.train.globals["descriptors"].shape[1],
+        descriptors=data.groups,
         members=task.members,
         points=min(len(data.train), MOST) if task.process else 0,
         mean=mean,

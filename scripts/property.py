@@ -28,10 +28,9 @@ from sciml.training.run import build, check_same_run, load_run, open_run, write_
 
 log = logging.getLogger(__name__)
 NAMED = {"freesolv": freesolv}
-BY_PATH = {  # sets that are read from a file, and what to say of it
-    "esol": "delaney-processed.csv of MoleculeNet with "
-    "'data.target_columns=[\"measured log solubility in mols per litre\"]'",
-    "lipophilicity": "Lipophilicity.csv of MoleculeNet with 'data.target_columns=[exp]'",
+BY_PATH = {  # sets that no package has, and the file
+    "esol": "delaney-processed.csv of MoleculeNet",
+    "lipophilicity": "Lipophilicity.csv of MoleculeNet",
 }
 APART = ("kind", "members", "coverage", "process", "class_weights")  # options that the model has
 IN_UNIT = ("mae", "rmse")  # what has the unit of the values
@@ -109,23 +108,23 @@ def load(config: DictConfig) -> PropertyData:
             *(len(split.shared), rows, ", ..." if len(split.shared) > 5 else ""),
         )
     log.info("%r, divided by %s", table, "file" if data.test_path is not None else data.split.by)
-    return property_data(table, split, kind=data.kind, descriptors=data.descriptors)
+    groups = ["rdkit"] * data.descriptors + ["solvation"] * data.solvation
+    return property_data(table, split, kind=data.kind, descriptors=groups)
 
 
 def make_model(config: DictConfig, data: PropertyData) -> PropertyPredictor:
     """Build the model, with what only the data know filled in."""
     mean, scale = data.statistics
     with open_dict(config):
-        given = data.train.globals.get("descriptors")
-        config.model.descriptors = 0 if given is None else given.shape[1]
+        config.model.descriptors = data.groups
         config.model.targets, config.model.kind = list(data.table.targets), data.kind
         config.model.members, config.model.coverage = config.task.members, config.task.coverage
         if config.task.class_weights is not None:
             config.model.class_weights = data.class_weights(config.task.class_weights)
         if data.kind == "regression":
             config.model.mean, config.model.scale = mean, scale
-            if config.task.process and given is not None:
-                config.model.points = min(len(data.train), MOST)
+        if config.task.process and data.groups:
+            config.model.points = min(len(data.train), MOST)
     torch.manual_seed(config.seed)
     model = build(config.model, "model")
     assert isinstance(model, PropertyPredictor)

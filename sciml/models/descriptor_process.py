@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 MOST = 4000  # molecules that are remembered: the work goes with their number cubed
 LINEAR, LENGTH = 0.3, 2.0  # the share of the linear kernel, and the length of the other one
 NOISES = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)  # variances of the noise, in units of the kernel
+AMPLITUDES = (0.3, 1.0, 3.0, 10.0, 30.0)  # variances of the logarithm of the odds, in units of the kernel
+FAR = 20.0  # logarithm of the odds where all labels are alike
+STEPS, CLOSE = 50, 1e-8  # of Newton's method, at most, and what it may leave of a likelihood
 
 
 class DescriptorProcess(nn.Module):
@@ -17,11 +22,17 @@ class DescriptorProcess(nn.Module):
         k(z, z') = 0.3 z·z'/p + (1 + √3 d/2) exp(−√3 d/2),   d² = |z − z'|²/p
 
     with p descriptors that differ in training: a linear part, which goes on beyond the training molecules,
-    and a Matérn kernel of order 3/2. The noise is that of the highest marginal likelihood, for each property.
+    and a Matérn kernel of order 3/2. Of several groups of descriptors each has its kernel, and their mean is
+    taken: a few numbers that say much are not lost among many others. The noise is that of the highest
+    marginal likelihood, for each property.
+
+    Of labels 0 and 1 the process is the logarithm of the odds beside those of all training, by Laplace's
+    approximation (algorithm 3.1), with the amplitude of the highest marginal likelihood. The result is that
+    of the most likely process.
 
     Args:
         points: training molecules that are remembered.
-        descriptors: of each.
+        descriptors: of each; or how many there are in each group, in order.
         targets: number of properties.
 
     Input: (molecules, descriptors), standardized. Output: (molecules, targets), in the units of `fit`.
@@ -31,9 +42,10 @@ class DescriptorProcess(nn.Module):
     weights: Tensor
     offset: Tensor
 
-    def __init__(self, points: int, descriptors: int, targets: int) -> None:
+    def __init__(self, points: int, descriptors: int | Sequence[int], targets: int) -> None:
         super().__init__()
-        self.register_buffer("points", torch.zeros(points, descriptors))
+        self.groups = [descriptors] if isinstance(descriptors, int) else list(descriptors)
+        self.register_buffer("points", torch.zeros(points, sum(self.groups)))
         self.register_buffer("weights", torch.zeros(points, targets))
         self.register_buffer("offset", torch.zeros(targets))
 
@@ -41,16 +53,29 @@ class DescriptorProcess(nn.Module):
         self, descriptors: Float[Tensor, "molecules descriptors"]
     ) -> Float[Tensor, "molecules targets"]:
         """Return the mean of the process."""
-        return self.offset + kernel(descriptors, self.points, self._size()) @ self.weights
+        return self.offset + self._kernel(descriptors, self.points) @ self.weights
 
-    def _size(self) -> Tensor:
-        return (self.points != self.points[:1]).any(0).sum().clamp(min=1)
+    def _kernel(
+        self, one: Float[Tensor, "rows descriptors"], other: Float[Tensor, "columns descriptors"]
+    ) -> Float[Tensor, "rows columns"]:
+        varied = (self.points != self.points[:1]).any(0)
+        parts = (each.split(self.groups, -1) for each in (one, other, varied))
+        kernels = [kernel(a, b, v.sum().clamp(min=1)) for a, b, v in zip(*parts)]
+        return torch.stack(kernels).mean(0)
 
     @torch.no_grad()
     def fit(
-        self, descriptors: Float[Tensor, "points descriptors"], values: Float[Tensor, "points targets"]
+        self,
+        descriptors: Float[Tensor, "points descriptors"],
+        values: Float[Tensor, "points targets"],
+        labels: bool = False,
     ) -> None:
         """Learn from molecules; NaN is a value that was not measured.
+
+        Args:
+            descriptors: of the molecules.
+            values: numbers, or labels 0 and 1.
+            labels: they are labels.
 
         Raises:
             ValueError: another number of molecules than is remembered.
@@ -60,35 +85,80 @@ class DescriptorProcess(nn.Module):
         self.points.copy_(descriptors)
         self.weights.zero_()
         points = self.points.double()
-        table = kernel(points, points, self._size())
+        table = self._kernel(points, points)
         for target, column in enumerate(values.double().T):
             known = column.isfinite().nonzero()[:, 0]
             if len(known):
-                self.offset[target] = column[known].mean()
-                self.weights[known, target] = _likeliest(table, known, column).to(self.weights)
+                own, seen = table[known][:, known], column[known]
+                mean = seen.mean()
+                offset = (mean / (1 - mean)).log().clamp(-FAR, FAR) if labels else mean
+                weights = _likeliest_odds(own, seen, offset) if labels else _likeliest(own, seen - mean)
+                self.offset[target], self.weights[known, target] = offset, weights.to(self.weights)
 
 
 def kernel(
     one: Float[Tensor, "rows descriptors"], other: Float[Tensor, "columns descriptors"], size: Tensor
 ) -> Float[Tensor, "rows columns"]:
-    """Return the kernel of `DescriptorProcess` between all rows of both."""
+    """Return the kernel of a group of `DescriptorProcess` between all rows of both."""
     distance = torch.cdist(one, other) * (3 / size).sqrt() / LENGTH
     return LINEAR * (one @ other.T) / size + (1 + distance) * torch.exp(-distance)
 
 
 def _likeliest(
-    table: Float[Tensor, "points points"], known: Int[Tensor, "known"], column: Float[Tensor, "points"]
-) -> Float[Tensor, "known"]:
+    own: Float[Tensor, "points points"], value: Float[Tensor, "points"]
+) -> Float[Tensor, "points"]:
     """Return the weights under the noise of the highest likelihood, amplitude profiled out."""
-    own, value = table[known][:, known], column[known] - column[known].mean()
     best, found = -torch.inf, torch.zeros_like(value)
+    one = torch.eye(len(own), dtype=own.dtype, device=own.device)
     for noise in NOISES:
-        factor = torch.linalg.cholesky(
-            own + noise * torch.eye(len(known), dtype=own.dtype, device=own.device)
-        )
+        factor = torch.linalg.cholesky(own + noise * one)
         weights = torch.cholesky_solve(value[:, None], factor)[:, 0]
-        amplitude = (value @ weights / len(known)).clamp(min=1e-30)
-        likelihood = float(-0.5 * len(known) * amplitude.log() - factor.diagonal().log().sum())
+        amplitude = (value @ weights / len(own)).clamp(min=1e-30)
+        likelihood = float(-0.5 * len(own) * amplitude.log() - factor.diagonal().log().sum())
         if likelihood > best:
             best, found = likelihood, weights
     return found
+
+
+def _likeliest_odds(
+    own: Float[Tensor, "points points"], label: Float[Tensor, "points"], offset: Tensor
+) -> Float[Tensor, "points"]:
+    """Return the weights under the amplitude of the highest likelihood."""
+    best, found = -torch.inf, torch.zeros_like(label)
+    for amplitude in AMPLITUDES:
+        weights, likelihood = laplace(amplitude * own, label, offset)
+        if likelihood > best:
+            best, found = likelihood, amplitude * weights
+    return found
+
+
+def laplace(
+    table: Float[Tensor, "points points"], label: Float[Tensor, "points"], offset: Tensor
+) -> tuple[Float[Tensor, "points"], float]:
+    """Find the most likely process of labels by Newton's method (Rasmussen & Williams 2006, algorithm 3.1).
+
+    Args:
+        table: covariances of the process.
+        label: 0 or 1.
+        offset: mean of the process, added to it.
+
+    Returns:
+        weights a, with which the most likely process is table @ a, and the logarithm of the approximate
+        marginal likelihood.
+    """
+    one = torch.eye(len(table), dtype=table.dtype, device=table.device)
+    process, before = torch.zeros_like(label), torch.inf
+    for _ in range(STEPS):
+        chance = (offset + process).sigmoid()
+        slope = chance * (1 - chance)
+        root = slope.sqrt()
+        factor = torch.linalg.cholesky(one + root[:, None] * table * root)
+        right = slope * process + label - chance
+        weights = right - root * torch.cholesky_solve((root * (table @ right))[:, None], factor)[:, 0]
+        process = table @ weights
+        agreement = nn.functional.logsigmoid((2 * label - 1) * (offset + process)).sum()
+        likelihood = float(agreement - 0.5 * weights @ process - factor.diagonal().log().sum())
+        if abs(likelihood - before) < CLOSE * len(table):
+            break
+        before = likelihood
+    return weights, likelihood

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -63,7 +63,8 @@ class PropertyPredictor(nn.Module):
         steps: how many bonds far is heard.
         dropout: in training.
         pool: "mean", or "sum" for properties that grow with the molecule.
-        descriptors: number of RDKit's descriptors that are read beside the graph; 0 reads none.
+        descriptors: how many are read beside the graph, by group (`sciml.builders.molecule.DESCRIPTORS`); a
+            number counts RDKit's, and 0 reads none.
         members: networks; the prediction is their mean.
         points: training molecules that a Gaussian process on the descriptors remembers beside the networks
             (`DescriptorProcess`); 0 has none.
@@ -85,7 +86,7 @@ class PropertyPredictor(nn.Module):
 
     Raises:
         ValueError: an unknown kind or encoder, no target, statistics for another number of targets, a process
-            without descriptors or for labels.
+            without descriptors.
     """
 
     symmetry = Symmetry(("S",))
@@ -108,7 +109,7 @@ class PropertyPredictor(nn.Module):
         steps: int = 2,
         dropout: float = 0.0,
         pool: Pool = "mean",
-        descriptors: int = 0,
+        descriptors: int | Mapping[str, int] = 0,
         members: int = 1,
         points: int = 0,
         mean: Sequence[float] | None = None,
@@ -129,28 +130,29 @@ class PropertyPredictor(nn.Module):
                 f"{len(targets)} targets with {len(mean)} means and {len(scale)} scales, {members} members: "
                 "expected one mean and scale for each target, and at least one of all."
             )
-        if points and (not descriptors or kind != "regression"):
-            raise ValueError(
-                f"points={points}: a Gaussian process needs descriptors, and learns numbers only."
-            )
+        groups = {"rdkit": descriptors} if isinstance(descriptors, int) else dict(descriptors)
+        number = sum(groups.values())
+        if points and not number:
+            raise ValueError(f"points={points}: a Gaussian process needs descriptors.")
         weights = torch.tensor(class_weights or [[1.0, 1.0]] * len(targets), dtype=torch.get_default_dtype())
         if weights.shape != (len(targets), 2) or not bool((weights > 0).all()):
             raise ValueError(
                 f"class_weights={class_weights}: expected two positive numbers for each of {len(targets)} "
                 "targets."
             )
-        self.targets, self.kind, self.coverage, self.num_descriptors = targets, kind, coverage, descriptors
+        self.targets, self.kind, self.coverage = targets, kind, coverage
+        self.groups, self.num_descriptors = groups, number
         make = lambda: ENCODERS[encoder](channels, steps, dropout, pool)
         self.members = nn.ModuleList(
-            Member(make(), channels, descriptors, len(targets), dropout) for _ in range(members)
+            Member(make(), channels, number, len(targets), dropout) for _ in range(members)
         )
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
         self.register_buffer("class_weights", weights, persistent=False)
-        self.register_buffer("descriptor_mean", torch.zeros(descriptors))
-        self.register_buffer("descriptor_scale", torch.ones(descriptors))
+        self.register_buffer("descriptor_mean", torch.zeros(number))
+        self.register_buffer("descriptor_scale", torch.ones(number))
         self.register_buffer("half_width", torch.full((len(targets),), torch.inf))
-        self.process = DescriptorProcess(points, descriptors, len(targets)) if points else None
+        self.process = DescriptorProcess(points, list(groups.values()), len(targets)) if points else None
         self.register_buffer("share", torch.zeros(len(targets)))
         self.register_buffer("seen", torch.zeros(ELEMENTS, dtype=torch.bool))
 
@@ -184,14 +186,15 @@ class PropertyPredictor(nn.Module):
 
     def answer(self, graph: Graph) -> Float[Tensor, "graphs targets"]:
         """Return the ensemble's predictions: in the units of training, or probabilities."""
-        predicted = self(graph).globals["predicted"]
-        if self.kind == "classification":
+        predicted, labels = self(graph).globals["predicted"], self.kind == "classification"
+        if labels:
             zero, one = self.class_weights.unbind(1)
-            return (predicted - (one / zero).log()).sigmoid().mean(1)
+            predicted = (predicted - (one / zero).log()).sigmoid()
         mean, given = predicted.mean(1), self._descriptors(graph)
         if self.process is not None and given is not None:
-            mean = torch.lerp(mean, self.process(given), self.share)
-        return mean * self.scale + self.mean
+            said = self.process(given)
+            mean = torch.lerp(mean, said.sigmoid() if labels else said, self.share)
+        return mean if labels else mean * self.scale + self.mean
 
     @torch.no_grad()
     def fit_process(self, graphs: Graph) -> None:
@@ -201,7 +204,8 @@ class PropertyPredictor(nn.Module):
             graphs = graphs[taken.to(graphs.device)]
             given = self._descriptors(graphs)
             assert given is not None
-            self.process.fit(given, self.standardized(graphs.globals["y"]))
+            labels, y = self.kind == "classification", graphs.globals["y"]
+            self.process.fit(given, y if labels else self.standardized(y), labels)
 
     def standardized(self, values: Float[Tensor, "... targets"]) -> Float[Tensor, "... targets"]:
         """Return values in units of their spread in training."""
@@ -262,7 +266,7 @@ class PropertyPredictor(nn.Module):
         for rows in torch.arange(len(graph)).split(PREDICTED):
             part = graph[rows]
             if self.num_descriptors:
-                given = molecule_descriptors([mols[i] for i in rows.tolist()])
+                given = molecule_descriptors([mols[i] for i in rows.tolist()], list(self.groups))
                 part = part.with_globals(descriptors=torch.from_numpy(given).to(like.dtype))
             parts.append(self.answer(part.to(like.device)).double().cpu())
         return torch.cat(parts).numpy()

@@ -28,14 +28,17 @@ log = logging.getLogger(__name__)
 class SupervisedTask(L.LightningModule):
     """A loss on batches, by AdamW; subclasses define `loss`, and `validation_step` where there is one.
 
-    The learning rate rises over the first tenth of the steps and falls to zero along a half cosine. It, the
-    order of batches and random numbers (as of dropout) follow from the seed, the epoch and the step, so that
-    an interrupted run resumes to the same numbers. Where several processes train, each has its part of a
+    The learning rate rises over the first tenth of the steps and falls to zero along a half cosine; both of
+    the time that is allowed, if that ends sooner. Without such a limit it, the order of batches and random
+    numbers (as of dropout) follow from the seed, the epoch and the step, so that an interrupted run resumes
+    to the same numbers. Where several processes train, each has its part of a
     batch, and `loss` must be a `batch_mean` (`sciml.training.processes`): then they take the steps that one
     alone would.
 
     Attributes:
         extremes: what makes a loss infinite, for the message.
+        warm: steps over which the learning rate rises, at most.
+        schedule: by which it falls, one of `SCHEDULES`.
         undivided: why a step cannot be divided among processes, where it cannot.
         fused: take all parameters of a step of AdamW in one loop: faster where they are many and small, and
             other than one by one in the last digits.
@@ -43,6 +46,7 @@ class SupervisedTask(L.LightningModule):
 
     extremes = "extreme values"
     undivided = ""
+    warm = 10**9
     fused = False
 
     def __init__(
@@ -51,6 +55,7 @@ class SupervisedTask(L.LightningModule):
         super().__init__()
         self.model, self.steps, self.seed = model, steps, seed
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.schedule = half_cosine
         self._sum: Tensor | float = 0.0
         self._count: Tensor | int = 0
 
@@ -75,8 +80,22 @@ class SupervisedTask(L.LightningModule):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, as a part of the largest one."""
-        warm = max(self.steps // 10, 1)
-        return min((step + 1) / warm, half_cosine(step / self.steps))
+        done = self.progress(step)
+        warm = max(min(self.steps // 10, self.warm), 1)
+        return min(max((step + 1) / warm, 10 * done), self.schedule(done))  # where time is short, sooner
+
+    def progress(self, step: int) -> float:
+        """Return how far training is, from 0 to 1."""
+        return progress(self, step / self.steps)
+
+    @torch.no_grad()
+    def validate_again(self) -> None:
+        """Take the steps of validation once more, for what was learned since the last epoch."""
+        training = self.training
+        self.eval()
+        for batch in self.trainer.datamodule.validation_batches():  # type: ignore[attr-defined]
+            self.validation_step(batch.to(self.device), 0)
+        self.train(training)
 
     @property
     def step_seed(self) -> int:

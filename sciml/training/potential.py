@@ -19,12 +19,11 @@ from sciml.datasets.frames import Frames
 from sciml.graph import Graph
 from sciml.models.potential import Potential, Prediction
 from sciml.training.data import Batches, GraphData
-from sciml.training.fit import SCHEDULES, SupervisedTask, fit, progress
+from sciml.training.fit import SCHEDULES, SupervisedTask, fit
 from sciml.training.processes import shared, summed
 
 log = logging.getLogger(__name__)
 EVALUATED = 64  # structures at a time, where nothing is learned
-WARM = 200  # steps over which the learning rate rises, at most
 MEV = 1000.0
 TRAINED = "trained."  # how a checkpoint names the weights that are trained
 
@@ -66,7 +65,7 @@ class PotentialTraining(SupervisedTask):
     model: Potential
     lowest: Tensor
     waited: Tensor
-    fused = True
+    fused, warm = True, 200
     extremes = "frames with extreme energies or forces, or atoms nearly at one place"
 
     def __init__(
@@ -166,15 +165,6 @@ class PotentialTraining(SupervisedTask):
 
     # ------------------------------------------------------------------ steps
 
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step, as a part of the largest one."""
-        warm = max(min(self.steps // 10, WARM), 1)
-        return min((step + 1) / warm, self.schedule(self.progress(step)))
-
-    def progress(self, step: int) -> float:
-        """Return how far training is, from 0 to 1."""
-        return progress(self, step / self.steps)
-
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Bound the norm of the gradient."""
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
@@ -202,8 +192,7 @@ class PotentialTraining(SupervisedTask):
     @torch.no_grad()
     def on_train_end(self) -> None:
         """Let the last steps count too, where time ended within an epoch."""
-        for batch in self.trainer.datamodule.validation_batches():  # type: ignore[attr-defined]
-            self.validation_step(batch.to(self.device), 0)
+        self.validate_again()
         found = self._validated()
         if found is not None:
             self._keep(found[0])

@@ -14,13 +14,12 @@ from sciml.models.denoiser import Denoiser
 from sciml.models.potential import LayeredPotential
 from sciml.training.data import Batches, GraphData
 from sciml.training.errors import RunError
-from sciml.training.fit import SupervisedTask, fit, half_cosine, progress
+from sciml.training.fit import SupervisedTask, fit
 from sciml.training.processes import batch_mean
 from sciml.training.run import load_run
 
 log = logging.getLogger(__name__)
 EVALUATED = 128  # structures at a time, where nothing is learned
-WARM = 200  # steps over which the learning rate rises, at most
 
 
 class Pretraining(SupervisedTask):
@@ -31,7 +30,7 @@ class Pretraining(SupervisedTask):
 
     model: Denoiser
     extremes = "atoms nearly at one place"
-    fused = True
+    fused, warm = True, 200
 
     def losses(self, batch: Graph, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Return the mean square of what is left of the noise (1: nothing learned), and cross-entropy."""
@@ -45,11 +44,6 @@ class Pretraining(SupervisedTask):
         """Return both together."""
         left, elements = self.losses(batch)
         return left + 0.1 * elements
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step, as a part of the largest one."""
-        warm = max(min(self.steps // 10, WARM), 1)
-        return min((step + 1) / warm, half_cosine(progress(self, step / self.steps)))
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Bound the norm of the gradient."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciml.builders.molecule import Molecules, molecule_descriptors, molecule_graph
+from sciml.builders.molecule import (
+    DESCRIPTORS,
+    Molecules,
+    descriptor_names,
+    molecule_descriptors,
+    molecule_graph,
+)
 from sciml.datasets.molecule_splits import MoleculeSplit
 from sciml.datasets.molecule_table import MoleculeTable
 from sciml.graph import Graph
@@ -38,6 +44,7 @@ class PropertyData:
         table: all molecules that could be read.
         split: which of them each part has.
         kind: regression or classification.
+        groups: how many descriptors each group of `DESCRIPTORS` has that the graphs have.
     """
 
     train: Graph
@@ -46,6 +53,7 @@ class PropertyData:
     table: MoleculeTable
     split: MoleculeSplit
     kind: Kind
+    groups: dict[str, int] = field(default_factory=dict)
 
     @property
     def statistics(self) -> tuple[list[float], list[float]]:
@@ -79,7 +87,7 @@ def property_data(
     split: MoleculeSplit,
     *,
     kind: Kind | Literal["auto"] = "auto",
-    descriptors: bool = True,
+    descriptors: bool | Sequence[str] = True,
     graphs: Graph | None = None,
 ) -> PropertyData:
     """Divide molecules, as graphs.
@@ -87,8 +95,10 @@ def property_data(
     Args:
         table, split: of `read_molecule_table` and `split_molecules`.
         kind: auto is classification where all values are 0 and 1.
-        descriptors: read RDKit's descriptors too, as ``globals["descriptors"]``.
-        graphs: what `property_graphs` returned for this table, where it is divided more than once.
+        descriptors: groups of `sciml.builders.molecule.DESCRIPTORS` that are read too, as
+            ``globals["descriptors"]``; true is all of them.
+        graphs: what `property_graphs` returned for this table and these descriptors, where it is divided more
+            than once.
 
     Raises:
         ValueError: another kind, labels that are not 0 and 1, a property without two different values in
@@ -104,15 +114,17 @@ def property_data(
             raise ValueError(f"{table!r}: {name!r} has {what} in training; there is nothing to learn.")
     graphs = property_graphs(table, descriptors) if graphs is None else graphs
     parts = [graphs[torch.from_numpy(rows)] for rows in (split.train, split.validation, split.test)]
-    return PropertyData(parts[0], parts[1], parts[2], table, split, kind)
+    groups = {group: len(descriptor_names([group])) for group in _groups(descriptors)}
+    return PropertyData(parts[0], parts[1], parts[2], table, split, kind, groups)
 
 
-def property_graphs(table: MoleculeTable, descriptors: bool = True) -> Graph:
+def property_graphs(table: MoleculeTable, descriptors: bool | Sequence[str] = True) -> Graph:
     """Return all molecules of a table as graphs with their properties, and with descriptors if wanted."""
     graphs = molecule_graph(Molecules(table.mols, tuple(range(len(table)))))
     fields = {"y": torch.from_numpy(table.values).float()}
-    if descriptors:
-        fields["descriptors"] = torch.from_numpy(molecule_descriptors(table.mols)).float()
+    groups = _groups(descriptors)
+    if groups:
+        fields["descriptors"] = torch.from_numpy(molecule_descriptors(table.mols, groups)).float()
     return graphs.with_globals(None, **fields)
 
 
@@ -167,17 +179,31 @@ class PropertyTask(SupervisedTask):
 
     def on_validation_epoch_end(self) -> None:
         """Keep the weights of each member that has never been better; stop where none has been for long."""
+        losses = self._validated()
+        self.log("validation/loss", float(np.mean(losses)), prog_bar=True)
+        self.waited = 0 if self._keep(losses) else self.waited + 1
+        self._stop_if_waited()
+
+    def on_train_end(self) -> None:
+        """Let the last steps count too, where time ended within an epoch."""
+        self._sums.clear()
+        self.validate_again()
+        self._keep(self._validated())
+
+    def _validated(self) -> list[float]:
+        """Return the loss of each member on all validation molecules."""
         each = torch.stack([torch.cat([losses, count[None].to(losses)]) for losses, count in self._sums])
         self._sums.clear()
         *totals, count = summed(each.sum(0)).tolist()
-        losses = [total / max(count, 1) for total in totals]
-        self.log("validation/loss", float(np.mean(losses)), prog_bar=True)
+        return [total / max(count, 1) for total in totals]
+
+    def _keep(self, losses: Sequence[float]) -> bool:
+        """Keep the weights of the members that have never been better; return whether there are any."""
         better = [i for i, loss in enumerate(losses) if loss < self.lowest[i]]
         for i in better:
             self.lowest[i] = losses[i]
             self.best[i] = {k: v.clone() for k, v in self.model.members[i].state_dict().items()}
-        self.waited = 0 if better else self.waited + 1
-        self._stop_if_waited()
+        return bool(better)
 
     def on_train_start(self) -> None:
         """Do not go on where an earlier call had stopped."""
@@ -224,7 +250,8 @@ def train_property(
     """Train, or go on where an earlier call in the same directory was ended; then measure the intervals.
 
     Afterwards the model has, of each member, the weights with the lowest validation loss; its process, with
-    the share of `best_shares`; and the half-widths of `conformal_half_width`, all on validation molecules.
+    the share of `best_shares` or, of labels, `likeliest_shares`; and, of numbers, the half-widths of
+    `conformal_half_width`: all on validation molecules.
 
     Args:
         model, data: what learns, and from what.
@@ -240,21 +267,22 @@ def train_property(
     batches = GraphData(data.train, data.validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
     fit(task, batches, run_dir, epochs=epochs, validation=data.validation, **trainer)
     task.use_best()
+    true = data.validation.globals["y"].double().numpy()
+    if model.process is not None:
+        model.fit_process(data.train)
+        networks, process = each_alone(model, data.validation)
+        best = best_shares if model.kind == "regression" else likeliest_shares
+        model.share.copy_(torch.from_numpy(best(networks, process, true)))
     if model.kind == "regression":
-        true = data.validation.globals["y"].double().numpy()
-        if model.process is not None:
-            model.fit_process(data.train)
-            networks, process = each_alone(model, data.validation)
-            model.share.copy_(torch.from_numpy(best_shares(networks, process, true)))
         half = conformal_half_width(np.abs(predicted(model, data.validation) - true), model.coverage)
         model.half_width.copy_(torch.from_numpy(half))
-        path = Path(run_dir) / "checkpoints" / "last.ckpt"
-        checkpoint = load_checkpoint(path)
-        known = dict(model.state_dict())
-        later = (name for name in known if name.startswith(("half_width", "share", "process.")))
-        checkpoint["state_dict"] |= {f"model.{name}": known[name].cpu().clone() for name in later}
-        if first():
-            AtomicCheckpoints().save_checkpoint(checkpoint, path)
+    path = Path(run_dir) / "checkpoints" / "last.ckpt"
+    checkpoint = load_checkpoint(path)
+    known = dict(model.state_dict())
+    later = (name for name in known if name.startswith(("half_width", "share", "process.")))
+    checkpoint["state_dict"] |= {f"model.{name}": known[name].cpu().clone() for name in later}
+    if first():
+        AtomicCheckpoints().save_checkpoint(checkpoint, path)
 
 
 @torch.no_grad()
@@ -287,7 +315,28 @@ def best_shares(
     return np.divide(along, length, out=np.zeros_like(along), where=length > 0).clip(0, 1)
 
 
+def likeliest_shares(
+    networks: Float[np.ndarray, "molecules targets"],
+    process: Float[np.ndarray, "molecules targets"],
+    true: Float[np.ndarray, "molecules targets"],
+) -> Float[np.ndarray, "targets"]:
+    """Return the share of the process, in hundredths, with which labels are most likely; NaN is not known.
+
+    Args:
+        networks, process: probabilities of 1.
+        true: labels 0 and 1.
+    """
+    shares = np.linspace(0, 1, 101)
+    mixed = (1 - shares[:, None, None]) * networks + shares[:, None, None] * process
+    chance = np.where(true > 0.5, mixed, 1 - mixed).clip(1e-9)
+    return shares[np.where(np.isfinite(true), np.log(chance), 0.0).sum(1).argmax(0)]
+
+
 # -------------------------------------------------------------------- details
+
+
+def _groups(descriptors: bool | Sequence[str]) -> list[str]:
+    return (list(DESCRIPTORS) if descriptors else []) if isinstance(descriptors, bool) else list(descriptors)
 
 
 def _kind(table: MoleculeTable, kind: str) -> Kind:

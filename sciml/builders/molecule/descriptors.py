@@ -1,27 +1,25 @@
-"""RDKit's descriptors of whole molecules: masses, counts, surfaces, charges, topological indices."""
+"""Numbers that describe whole molecules: groups of them, each one function of a list of molecules."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 from rdkit import Chem
 
 from sciml.builders.molecule.parse import silent
+from sciml.builders.molecule.solvation import NAMES, solvation_descriptors
 
 LEFT_OUT = ("Ipc",)  # grows exponentially with the molecule; AvgIpc says the same in numbers of use
+Table = Float[np.ndarray, "molecules descriptors"]
 
 
-def descriptor_names() -> tuple[str, ...]:
-    """Return the names of the descriptors, in order; the list is that of the installed RDKit."""
-    from rdkit.Chem import Descriptors
+def rdkit_descriptors(mols: Sequence[Chem.Mol]) -> Table:
+    """Return RDKit's descriptors: masses, counts, surfaces, charges, topological indices.
 
-    return tuple(name for name, _ in Descriptors.descList if name not in LEFT_OUT)
-
-
-def molecule_descriptors(mols: Sequence[Chem.Mol]) -> Float[np.ndarray, "molecules descriptors"]:
-    """Return RDKit's descriptors; NaN where one is not defined, as partial charges of metals."""
+    NaN where one is not defined, as partial charges of metals.
+    """
     from rdkit.Chem import Descriptors
 
     functions = [function for name, function in Descriptors.descList if name not in LEFT_OUT]
@@ -29,6 +27,46 @@ def molecule_descriptors(mols: Sequence[Chem.Mol]) -> Float[np.ndarray, "molecul
         rows = [[_value(function, mol) for function in functions] for mol in mols]
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(functions))
     return np.where(np.isfinite(table), table, np.nan)
+
+
+def rdkit_names() -> tuple[str, ...]:
+    """Return the names of the descriptors, in order; the list is that of the installed RDKit."""
+    from rdkit.Chem import Descriptors
+
+    return tuple(name for name, _ in Descriptors.descList if name not in LEFT_OUT)
+
+
+# Name of the group: its names, and its numbers of molecules.
+DESCRIPTORS: dict[str, tuple[Callable[[], tuple[str, ...]], Callable[[Sequence[Chem.Mol]], Table]]] = {
+    "rdkit": (rdkit_names, rdkit_descriptors),
+    "solvation": (lambda: NAMES, solvation_descriptors),
+}
+
+
+def descriptor_names(groups: Sequence[str] = ("rdkit",)) -> tuple[str, ...]:
+    """Return the names of the descriptors of groups (see `DESCRIPTORS`), in order.
+
+    Raises:
+        ValueError: an unknown group.
+    """
+    return tuple(name for group in _known(groups) for name in DESCRIPTORS[group][0]())
+
+
+def molecule_descriptors(mols: Sequence[Chem.Mol], groups: Sequence[str] = ("rdkit",)) -> Table:
+    """Return the descriptors of groups (see `DESCRIPTORS`), side by side; NaN where one is not defined.
+
+    Raises:
+        ValueError: an unknown group.
+    """
+    parts = [DESCRIPTORS[group][1](mols) for group in _known(groups)]
+    return np.concatenate(parts, axis=1) if parts else np.zeros((len(mols), 0))
+
+
+def _known(groups: Sequence[str]) -> Sequence[str]:
+    unknown = [group for group in groups if group not in DESCRIPTORS]
+    if unknown:
+        raise ValueError(f"no descriptors {', '.join(unknown)}; there are {', '.join(DESCRIPTORS)}.")
+    return groups
 
 
 def _value(function, mol: Chem.Mol) -> float:
