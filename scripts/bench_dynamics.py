@@ -12,13 +12,15 @@ time step
 
 (Hairer, Lubich and Wanner 2003, doi 10.1017/S0962492902000144). Their difference comes and goes with the
 energy of the fast vibrations, which other modes take up and give back within picoseconds: what H̃ does is free
-of that. ``copies`` of the structure, too far apart to feel each other, move at once, each on its own way: a small
-molecule alone does not fill the processor. Times are of the processor. ``output`` takes what was seen, line by line as it comes.
+of that. ``copies`` of the structure, too far apart to feel each other, move at once, each on its own way: a
+small molecule alone does not fill the processor. Times are of the processor. ``output`` takes what was seen,
+line by line as it comes.
 """
 
 from __future__ import annotations
 
 import csv
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -172,9 +174,7 @@ def main(arguments: list[str]) -> None:
     torch.set_num_threads(1)
     if options.frame and not Path(options.frame).is_file():
         raise FileNotFoundError(f"There is no file {options.frame}.")
-    if not options.output:
-        return dynamics(options, lambda row: None)
-    with open(options.output, "w", newline="", buffering=1) as file:
+    with open(options.output or os.devnull, "w", newline="", buffering=1) as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         dynamics(options, writer.writerow)

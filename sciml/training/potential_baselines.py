@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sciml.datasets.frames import Frames
-from sciml.datasets.potentials import reference_energies, target_graph
+from sciml.datasets.potentials import AnyFrames, reference_energies, target_graph
 from sciml.graph import Graph
 from sciml.models.potential import Prediction
 from sciml.nn.radial import envelope, gaussians
@@ -57,11 +57,11 @@ class PairPotential:
         terms = self.elements**2 * FUNCTIONS + self.elements
         self.coefficients = torch.zeros(terms, dtype=torch.float64)
 
-    def fit(self, frames: Frames) -> PairPotential:
+    def fit(self, frames: AnyFrames) -> PairPotential:
         """Solve the normal equations over all frames; return self."""
         size = len(self.coefficients)
         matrix, right = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
-        for part in _parts(frames):
+        for part in (small for some in frames.parts() for small in _parts(some)):
             graph = target_graph(part, self.cutoff, self.references, torch.float64)
             energies, forces = self._design(graph)
             per_atom = graph.node_counts.double()
