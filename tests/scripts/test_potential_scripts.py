@@ -73,6 +73,23 @@ def test_metrics_are_those_of_the_model_that_comes_back(run, frames):
     assert metrics["test/force_mae"] == pytest.approx(1000 * np.mean(np.abs(wrong)), rel=1e-6)
 
 
+def test_frames_stream_from_a_store_to_the_same_numbers(run, frames, tmp_path):
+    """From the file into a store, and from a store without its file."""
+    from potential import potential
+
+    expected = json.loads((run / "metrics.json").read_text())
+    store = tmp_path / "store"
+    ways = ([f"data.path={frames}", f"data.store={store}"], [f"data.path={store}/frames"])
+    for number, way in enumerate(ways):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        potential(config(directory, *way), directory)
+        found = json.loads((directory / "metrics.json").read_text())
+        for name in (n for n in expected if n.startswith("test/") or n.endswith("/frames")):
+            assert found[name] == pytest.approx(expected[name], rel=1e-4), name
+    assert (directory / "graphs" / "train" / "store.json").is_file()
+
+
 def test_the_unit_and_a_file_of_test_frames(frames, tmp_path, caplog):
     from potential import load
 
