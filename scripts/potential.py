@@ -21,7 +21,7 @@ from sciml.datasets.store import GraphStore
 from sciml.models import Potential, PotentialEnsemble
 from sciml.training.errors import RunError
 from sciml.training.potential import UNITS, errors_in_parts, train_potential
-from sciml.training.potential_baselines import PairPotential, constant
+from sciml.training.potential_baselines import PairPotential, constant, disagreement
 from sciml.training.potential_ensemble import UNITS as UNCERTAINTY_UNITS
 from sciml.training.potential_ensemble import judge_uncertainty, train_ensemble
 from sciml.training.pretraining import take_encoder
@@ -51,6 +51,9 @@ def potential(config: DictConfig, run_dir: Path) -> None:
             members = [config.model] * config.task.members
             config.model = {"_target_": ENSEMBLE, "members": members, "coverage": config.task.coverage}
     model = build(config.model, "model")
+    doubt = disagreement(data.train, model.cutoff, data.references)
+    if doubt is not None:
+        log.warning("%s: %s", data.train.source, doubt)
     if config.task.pretrained is not None:
         for member in model.members if isinstance(model, PotentialEnsemble) else [model]:
             take_encoder(member, config.task.pretrained)
@@ -193,7 +196,11 @@ def predict_frames(run: Path, source: Path, target: Path, options: DictConfig) -
         raise RunError(f"There is no file {source}.") from None
     except Exception as error:  # each of ASE's many formats fails in its own way
         raise RunError(f"{source}: ASE cannot read it: {type(error).__name__}: {error}") from error
-    for atoms, found in zip(structures, model.predict(structures)):  # type: ignore[arg-type]
+    try:
+        predicted = model.predict(structures)
+    except ValueError as error:
+        raise RunError(f"{source}: {error}") from None
+    for atoms, found in zip(structures, predicted):  # type: ignore[arg-type]
         stress = {} if found.stress is None else {"stress": full_3x3_to_voigt_6_stress(found.stress)}
         atoms.calc = SinglePointCalculator(atoms, energy=found.energy, forces=found.forces, **stress)
         if found.forces_std is not None:

@@ -180,10 +180,10 @@ def target_graph(
     ``has_stress``.
     """
     try:
-        graph = atoms_graph(frames.atoms, cutoff)  # distances in double precision decide what is an edge
+        # Distances in double precision decide what is an edge.
+        graph = atoms_graph(frames.atoms, cutoff, first=frames.first)
     except ValueError as error:
-        counted = f" (structures counted from frame {frames.first})" if frames.first else ""
-        raise ValueError(f"{frames.source}: {error}{counted}") from None
+        raise ValueError(f"{frames.source}: {error}") from None
     rest = frames.energy - reference_energies(frames, references)
     forces = [np.zeros((len(a), 3)) if f is None else f for a, f in zip(frames.atoms, frames.forces)]
     known = [np.full(len(a), f is not None) for a, f in zip(frames.atoms, frames.forces)]

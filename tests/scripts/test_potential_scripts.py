@@ -90,6 +90,17 @@ def test_frames_stream_from_a_store_to_the_same_numbers(run, frames, tmp_path):
     assert (directory / "graphs" / "train" / "store.json").is_file()
 
 
+def test_forces_with_the_other_sign_are_warned_of(frames, tmp_path, caplog):
+    from potential import potential
+
+    turned = ase.io.read(frames, index=":")
+    for atoms in turned:
+        atoms.calc.results["forces"] = -atoms.get_forces()
+    ase.io.write(tmp_path / "turned.extxyz", turned)
+    potential(config(tmp_path / "run", f"data.path={tmp_path}/turned.extxyz"), tmp_path / "run")
+    assert "are the forces gradients, with the other sign?" in caplog.text
+
+
 def test_the_unit_and_a_file_of_test_frames(frames, tmp_path, caplog):
     from potential import load
 
@@ -155,7 +166,7 @@ def test_bad_input_for_predictions(run, tmp_path):
     with pytest.raises(RunError, match="Unknown options colour"):
         predict.main([f"run={run}", "input=a", "output=b", "colour=red"])
     ase.io.write(tmp_path / "w.extxyz", Atoms("W"))
-    with pytest.raises(ValueError, match="Atom 0 of W is W"):
+    with pytest.raises(RunError, match=r"w.extxyz: Atom 0 of W is W"):
         predict.main([f"run={run}", f"input={tmp_path}/w.extxyz", f"output={tmp_path}/b.extxyz"])
     assert not (tmp_path / "b.extxyz").exists()
 
