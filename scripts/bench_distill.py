@@ -63,7 +63,7 @@ MODELS = {
 ADAM = {"optimizer": "adamw", "epochs": 30, "batch_size": 100, "loss": "huber", "learning_rate": 1e-2}
 SECOND_ORDER = [
     ADAM | {"epochs": 20, "batch_size": 32},
-    {"optimizer": "levenberg_marquardt", "epochs": 25, "batch_size": None, "loss": "huber"},
+    {"optimizer": "levenberg_marquardt", "epochs": 75, "batch_size": None, "loss": "huber"},
 ]
 FRAMES = {"radial": 400, "free": 3200}  # for the network
 SEARCHED = 300  # frames whose messages are searched

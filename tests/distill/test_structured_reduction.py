@@ -11,7 +11,7 @@ from sciml.distill import search
 from sciml.distill.front import Problem
 from sciml.distill.structured.budget import Budget, Ended
 from sciml.distill.structured.dimensions import groups, vectors
-from sciml.distill.structured.reduction import Guide, Reduced, dimensionless, part, parts
+from sciml.distill.structured.reduction import Guide, Reduced, dimensionless, exchanges, part, parts
 from sciml.distill.structured.smoother import Model, fit_process, smooth
 from sciml.distill.structured.symmetry import MERGES, symmetries
 from sciml.distill.structured.table import prepare
@@ -219,3 +219,35 @@ def test_a_share_of_the_time_ends_what_is_inside_only():
     with pytest.raises(Ended), budget.share(0.5):
         budget.spend()
     assert Budget(1.0, None).clock is time.monotonic
+
+
+EXCHANGED = [
+    (a * b / (a + b), {a + b, a * b}, 1),  # a reduced mass
+    (c**2 * sympy.exp(-a * b) / (a + b + 1), {a + b, a * b, c}, 1),
+    ((a - b) * c / (a * b + 2), {a + b, a * b, c}, a - b),
+    (sympy.sqrt(a * b) * (1 + c * d / (c + d)), {a + b, a * b, c + d, c * d}, 1),
+    (a * b / (a + 1.3 * b), {a, b}, 1),  # nearly, and not
+]
+
+
+@pytest.mark.parametrize(("law", "variables", "factor"), EXCHANGED, ids=[str(law) for law, *_ in EXCHANGED])
+def test_variables_that_may_be_exchanged_are_seen_by_sum_and_product(law, variables, factor):
+    symbols = sorted(law.free_symbols, key=str)
+    X = points(len(symbols), 1000)
+    y = np.asarray(sympy.lambdify(symbols, law)(*X.T)) * (1 + 0.01 * RNG.standard_normal(len(X)))
+    t = table(X, y)
+    problem = Reduced.of(t, [*range(len(symbols))])
+    smoother = Guide(t).smooth(problem)
+    found = exchanges(problem, smoother)
+    assert set(found.variables) == variables
+    assert found.factor == factor
+    for u, values in zip(found.variables, found.X.T, strict=True):  # what it says is what it is
+        np.testing.assert_allclose(values, sympy.lambdify(t.symbols, u)(*t.X.T), rtol=1e-12)
+    assert (found is problem) == (variables == set(symbols))
+
+
+def test_unlike_units_are_not_exchanged():
+    X = points(2)
+    t = table(X, X[:, 0] * X[:, 1], units=["m", "s"], target_unit="m*s")
+    problem = Reduced.of(t, [0, 1])
+    assert exchanges(problem, Guide(t).smooth(problem)) is problem

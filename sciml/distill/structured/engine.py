@@ -16,7 +16,7 @@ from sciml.distill.front import Candidate, Front, Problem
 from sciml.distill.structured import powers, products, sums, targets
 from sciml.distill.structured.budget import Budget, Ended
 from sciml.distill.structured.material import PLAIN_FACTORS, Material
-from sciml.distill.structured.reduction import Guide, Reduced, dimensionless, part, parts
+from sciml.distill.structured.reduction import Guide, Reduced, dimensionless, exchanges, part, parts
 from sciml.distill.structured.screening import active_variables
 from sciml.distill.structured.shortlist import ENGINE, ShortList
 from sciml.distill.structured.smoother import Model, Smoother
@@ -161,6 +161,10 @@ class _Search:
                     yield self.inner(small)
                 else:
                     self.postponed.append(partial(self.inner, small))
+            alike = exchanges(small, smoother)
+            if alike is not small:
+                log.info("; ".join(alike.words))
+                self.postponed.append(partial(self.inner, alike))
             for product in (False, True):
                 groups = parts(small, smoother, np.random.default_rng(self.seed), product)
                 if len(groups) > 1:

@@ -15,7 +15,7 @@ import sympy
 from jaxtyping import Float
 
 from sciml.distill.front import Problem
-from sciml.distill.structured.dimensions import groups
+from sciml.distill.structured.dimensions import equal, groups
 from sciml.distill.structured.monomials import exact
 from sciml.distill.structured.smoother import LENGTHS, ROWS, Matrix, Model, Smoother, Values, smooth
 from sciml.distill.structured.symmetry import PRODUCT, RATIO, Found, symmetries
@@ -28,6 +28,7 @@ TRIALS = 8  # symmetries that are put to the test before a round is given up
 SLACK = 1.0  # nats of evidence that a reduction may cost
 SEPARATE = 3e-4  # share of the variance up to which variables count as separate; more where there is noise
 PAIRS = 400  # of rows, whose variables are exchanged
+OVERLAP = 0.2  # share of rows where two variables are in each other's range, to be exchanged
 _POWERS = (1, -1, 2, -2, 0.5, -0.5, 3, -3)
 
 
@@ -106,6 +107,23 @@ class Reduced:
         both = self.merged(Found(j, i, RATIO if sign < 0 else PRODUCT, 0.0))
         single = self.divided(i, power)
         return replace(both, factor=single.factor, size=single.size, words=(*both.words, single.words[-1]))
+
+    def exchanged(self, i: int, j: int, sign: int) -> Reduced:
+        """Put x + z and x z in place of two variables, and x − z as a factor where ``sign`` is −1."""
+        rest = [k for k in range(len(self.variables)) if k not in (i, j)]
+        (a, b), (x, z) = (self.variables[i], self.variables[j]), self.X[:, [i, j]].T
+        both = self.blocks[i] | self.blocks[j]
+        change = "does not change" if sign > 0 else "only changes its sign"
+        return replace(
+            self,
+            variables=(*(self.variables[k] for k in rest), a + b, a * b),
+            X=np.column_stack([self.X[:, rest], x + z, x * z]),
+            factor=self.factor * (sympy.Integer(1) if sign > 0 else a - b),
+            size=self.size * (1.0 if sign > 0 else x - z),
+            dimensions=np.vstack([self.dimensions[rest], self.dimensions[i], 2 * self.dimensions[i]]),
+            blocks=(*(self.blocks[k] for k in rest), both, both),
+            words=(*self.words, f"the target {change} where {a} and {b} are exchanged"),
+        )
 
     def problem(self, whole: Table) -> tuple[Problem, Callable[[sympy.Expr], sympy.Expr]]:
         """Return the reduced problem for a search, and how its formulas read in the whole one."""
@@ -242,6 +260,34 @@ class Guide:
         J = J / scale
         gram = J @ J.transpose(0, 2, 1) + 1e-12 * np.eye(J.shape[1])
         return level, np.linalg.solve(gram, J @ slope[..., None])[..., 0] / scale[..., 0]
+
+
+def exchanges(problem: Reduced, smoother: Smoother) -> Reduced:
+    """Return the problem in sums and products of the variables that may be exchanged, each in one pair.
+
+    A function that is the same with x and z exchanged is one of x + z and x z; one that only changes its sign
+    is x − z times such a function. The problem itself is returned where nothing may be exchanged.
+    """
+    X, noise = problem.X[:ROWS], float(np.exp(smoother.process.parameters[-1]))
+    level, free, reduced = smoother.value(X), [*range(X.shape[1])], problem
+    for i, j in itertools.combinations(range(X.shape[1]), 2):
+        if i not in free or j not in free or not equal(problem.dimensions[i][None], problem.dimensions[j])[0]:
+            continue
+        low, high = X[:, [i, j]].min(0).max(), X[:, [i, j]].max(0).min()
+        inside = ((X[:, [i, j]] >= low) & (X[:, [i, j]] <= high)).all(1)
+        if inside.mean() < OVERLAP:
+            continue
+        swapped = X[inside].copy()
+        swapped[:, [i, j]] = swapped[:, [j, i]]
+        here, there = level[inside], smoother.value(swapped)
+        for sign in (1, -1):
+            share = np.mean((there - sign * here) ** 2) / max(2 * np.var(np.r_[here, sign * there]), 1e-300)
+            if share < SEPARATE + 0.3 * noise:
+                name = reduced.variables.index  # their places move as others are put together
+                reduced = reduced.exchanged(name(problem.variables[i]), name(problem.variables[j]), sign)
+                free = [k for k in free if k not in (i, j)]
+                break
+    return reduced
 
 
 def parts(problem: Reduced, smoother: Smoother, rng: np.random.Generator, product: bool) -> list[list[int]]:
