@@ -80,7 +80,12 @@ def _folder(config: DictConfig, run_dir: Path) -> Path | None:
     """Return where graphs are kept: beside frames that are in a store, too; None is memory."""
     if config.data.store is not None:
         return Path(config.data.store)
-    return run_dir / "graphs" if config.data.path and is_store(config.data.path) else None
+    return None if config.data.path is None or _store_at(config.data.path) is None else run_dir / "graphs"
+
+
+def _store_at(path: str | Path) -> Path | None:
+    """Return the store of frames that a path names: itself, or what ``data.store`` was."""
+    return next((folder for folder in (Path(path), Path(path) / "frames") if is_store(folder)), None)
 
 
 def load(config: DictConfig) -> PotentialData:
@@ -100,10 +105,19 @@ def read(config: DictConfig) -> tuple[AnyFrames, AnyFrames | None]:
 
 
 def _frames(path: str | Path, data: DictConfig, name: str) -> AnyFrames:
-    """Return frames of a file, in memory or in a store; or of a store."""
+    """Return frames of a file, in memory or in a store; or of a store.
+
+    Raises:
+        RunError: a unit for frames in a store, which are in eV.
+    """
     options = {option: data[option] for option in FILE}
-    if is_store(path):
-        return StoredFrames(GraphStore(path))
+    if (folder := _store_at(path)) is not None:
+        if data.energy_unit is not None:
+            raise RunError(
+                f"data.energy_unit={data.energy_unit}: frames in a store ({folder}) are in eV. Write the "
+                "store from the file again, with its unit."
+            )
+        return StoredFrames(GraphStore(folder))
     if data.store is None:
         return read_frames(path, **options)
     said = lambda number: log.info("%s: %d frames are in the store", path, number)

@@ -75,11 +75,11 @@ def test_metrics_are_those_of_the_model_that_comes_back(run, frames):
 
 def test_frames_stream_from_a_store_to_the_same_numbers(run, frames, tmp_path):
     """From the file into a store, and from a store without its file."""
-    from potential import potential
+    from potential import load, potential
 
     expected = json.loads((run / "metrics.json").read_text())
     store = tmp_path / "store"
-    ways = ([f"data.path={frames}", f"data.store={store}"], [f"data.path={store}/frames"])
+    ways = ([f"data.path={frames}", f"data.store={store}"], [f"data.path={store}"])
     for number, way in enumerate(ways):
         directory = tmp_path / str(number)
         directory.mkdir()
@@ -88,6 +88,9 @@ def test_frames_stream_from_a_store_to_the_same_numbers(run, frames, tmp_path):
         for name in (n for n in expected if n.startswith("test/") or n.endswith("/frames")):
             assert found[name] == pytest.approx(expected[name], rel=1e-4), name
     assert (directory / "graphs" / "train" / "store.json").is_file()
+    assert load(config(tmp_path, f"data.path={store}/frames")).scale == load(config(tmp_path, *ways[0])).scale
+    with pytest.raises(RunError, match=r"data.energy_unit=Hartree: frames in a store .* are in eV"):
+        load(config(tmp_path, f"data.path={store}", "data.energy_unit=Hartree"))
 
 
 def test_forces_with_the_other_sign_are_warned_of(frames, tmp_path, caplog):
