@@ -1,6 +1,7 @@
 """Properties of structures: files to a store, training from it, and what is physics in the readouts."""
 
 import csv
+import re
 
 import ase.io
 import numpy as np
@@ -70,9 +71,8 @@ def write_tables(folder, records):
             )
             for i, (atoms, u0, gap, mu) in enumerate(some):
                 symbols = str(list(atoms.symbols)).replace(" ", "")
-                positions = (
-                    str(atoms.positions.tolist()).replace(" ", "").replace(".0,", ".,").replace(".0]", ".]")
-                )
+                whole = str(atoms.positions.tolist()).replace(" ", "")
+                positions = re.sub(r"\.0(?=[,\]])", ".", whole)
                 writer.writerow([f"dsgdb9nsd_{i}.xyz", symbols, positions, u0, gap, mu])
 
 
