@@ -172,7 +172,8 @@ class FrameFile:
     ) -> Frames:
         scaled = lambda values: [None if value is None else value * self.factor for value in values]
         source = str(self.path)
-        return Frames(structures, energy * self.factor, scaled(forces), source, scaled(stress), first)
+        numbers = np.arange(first, first + len(structures))
+        return Frames(structures, energy * self.factor, scaled(forces), source, scaled(stress), numbers)
 
 
 def read_frames(path: str | Path, **options: Any) -> Frames:

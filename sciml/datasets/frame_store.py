@@ -92,9 +92,8 @@ class StoredFrames:
         known = lambda values, mask: [value if there else None for value, there in zip(values, mask)]
         forces = known(nodes["forces"], whole["has_forces"])
         stress = known(whole["stress"], whole["has_stress"])
-        return Frames(
-            structures, whole["energy"], forces, self.source, stress, int(ids[0]) if len(ids) else 0
-        )
+        numbers = self._store.numbers[ids]
+        return Frames(structures, whole["energy"], forces, self.source, stress, numbers)
 
 
 def store_frames(

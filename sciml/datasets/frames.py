@@ -33,7 +33,7 @@ class Frames:
         source: where they are from, for messages.
         stress: of each frame in eV/Å³, positive under tension as in ASE; None where none was calculated, and
             wherever space does not repeat in all directions.
-        first: number of the first frame in the source, for messages.
+        numbers: of the frames in their source, for messages; from zero on, if None.
 
     Raises:
         ValueError: no frame, a frame without atoms or with neither energy nor forces, wrong shapes, numbers
@@ -45,9 +45,11 @@ class Frames:
     forces: list[Float[np.ndarray, "atoms 3"] | None]
     source: str = "frames"
     stress: list[Float[np.ndarray, "3 3"] | None] = field(default_factory=list)
-    first: int = 0
+    numbers: Int[np.ndarray, "frames"] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.numbers is None:
+            object.__setattr__(self, "numbers", np.arange(len(self.atoms)))
         if not self.stress:
             object.__setattr__(self, "stress", [None] * len(self.atoms))
         if not self.atoms:
@@ -63,7 +65,7 @@ class Frames:
 
     def _check(self, number: int) -> None:
         atoms, energy, forces = self.atoms[number], self.energy[number], self.forces[number]
-        where = f"{self.source}, frame {self.first + number} ({atoms.get_chemical_formula()})"
+        where = f"{self.source}, frame {self.numbers[number]} ({atoms.get_chemical_formula()})"
         if not len(atoms):
             raise ValueError(f"{where} has no atoms.")
         if np.isinf(energy) or (np.isnan(energy) and forces is None):
@@ -103,6 +105,7 @@ class Frames:
             [self.forces[i] for i in chosen],
             self.source,
             [self.stress[i] for i in chosen],
+            self.numbers[chosen],
         )
 
     @property

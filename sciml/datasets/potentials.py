@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -180,10 +180,10 @@ def target_graph(
     ``has_stress``.
     """
     try:
-        # Distances in double precision decide what is an edge.
-        graph = atoms_graph(frames.atoms, cutoff, first=frames.first)
-    except ValueError as error:
-        raise ValueError(f"{frames.source}: {error}") from None
+        graph = atoms_graph(frames.atoms, cutoff)  # distances in double precision decide what is an edge
+    except ValueError:
+        _name_the_wrong_one(frames, cutoff)
+        raise
     rest = frames.energy - reference_energies(frames, references)
     forces = [np.zeros((len(a), 3)) if f is None else f for a, f in zip(frames.atoms, frames.forces)]
     known = [np.full(len(a), f is not None) for a, f in zip(frames.atoms, frames.forces)]
@@ -220,7 +220,7 @@ def stored_targets(
         for part in later.parts():
             for first in range(0, len(part), AT_A_TIME):
                 some = part.take(np.arange(first, min(first + AT_A_TIME, len(part))))
-                graph = target_graph(replace(some, first=part.first + first), cutoff, references)
+                graph = target_graph(some, cutoff, references)
                 yield _completed(graph, periodic, stressed)
 
     key = f"targets of {frames.key}, cutoff {cutoff}, references {sorted(references.items())}"
@@ -244,6 +244,16 @@ def _completed(graph: Graph, periodic: bool, stressed: bool) -> Graph:
             has_stress=graph.node_counts.new_zeros(len(graph)).bool(),
         )
     return graph
+
+
+def _name_the_wrong_one(frames: Frames, cutoff: float) -> None:
+    """Raise the error of the first frame that makes no graph, with its number in the file."""
+    for number, atoms in zip(frames.numbers, frames.atoms):
+        try:
+            atoms_graph(atoms, cutoff)
+        except ValueError as error:
+            where = f"{frames.source}, frame {number} ({atoms.get_chemical_formula()})"
+            raise ValueError(f"{where}: {error}") from None
 
 
 def _not_empty(frames: AnyFrames, rows: np.ndarray) -> AnyFrames:
@@ -284,7 +294,7 @@ def _check_elements(frames: AnyFrames, references: Mapping[str, float], name: st
 
     for part in frames.parts():
         unknown = [z for z in part.elements if chemical_symbols[z] not in references]
-        for number, atoms in enumerate(part.atoms if unknown else [], start=part.first):
+        for number, atoms in zip(part.numbers, part.atoms if unknown else []):
             for z in unknown:
                 if z in atoms.numbers:
                     where = f"{part.source}, {atoms.get_chemical_formula()}"

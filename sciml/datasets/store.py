@@ -80,6 +80,11 @@ class GraphStore:
         return f"GraphStore({len(self)} graphs with {names}; {size / 2**20:.0f} MiB in {self.path})"
 
     @property
+    def numbers(self) -> Int[np.ndarray, "graphs"]:
+        """The numbers of these graphs among all that were written."""
+        return np.arange(self.head["graphs"]) if self._chosen is None else self._chosen
+
+    @property
     def num_nodes(self) -> int:
         """Nodes of all graphs."""
         return int(self._counts_of(0).sum(dtype=np.int64))
@@ -164,9 +169,8 @@ class GraphStore:
         index = ids if isinstance(ids, slice) else np.asarray(ids)
         if isinstance(index, np.ndarray) and index.size == 0:
             index = index.astype(np.int64)
-        known = np.arange(self.head["graphs"]) if self._chosen is None else self._chosen
         try:
-            return known[index].reshape(-1)
+            return self.numbers[index].reshape(-1)
         except IndexError:
             raise IndexError(f"Graph {ids!r} of a store of {len(self)}.") from None
 

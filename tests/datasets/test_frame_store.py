@@ -90,6 +90,8 @@ def test_what_is_stored_comes_back(file, tmp_path, small_parts):
     memory, stored = read_frames(file), store_frames(tmp_path / "store", file)
     same(memory, stored)
     chosen = np.array([7, 2, 2, 20])
+    for frames in (memory, stored):
+        assert frames.take(chosen).take(np.array([3, 0])).whole().numbers.tolist() == [20, 7]
     same(memory.take(chosen), stored.take(chosen))
     assert [len(part) for part in stored.take(chosen).parts()] == [3, 1]
     assert stored.stressed
@@ -117,7 +119,7 @@ def test_arrays_are_read_a_part_at_a_time(compressed, tmp_path, small_parts):
         np.testing.assert_array_equal(found, arrays[name])
     np.testing.assert_array_equal(whole.energy, arrays["energies"])
     parts = list(FrameFile(path, energy_unit="eV").parts(start=5))
-    assert [part.first for part in parts] == [5, 9]
+    assert [part.numbers[0] for part in parts] == [5, 9]
     same(parts[1], whole.take(np.array([9])))
 
 

@@ -190,8 +190,8 @@ def test_lonely_atoms_and_pairs_out_of_reach_train_without_nan(ethanol):
 
 def test_coincident_atoms_are_named_with_their_file(ethanol):
     atoms = [Atoms("CO", [[0, 0, 0], [0, 0, 1]]), Atoms("CO", [[0, 0, 0], [0, 0, 0]])]
-    frames = Frames(atoms, np.zeros(2), [None, None], "some.extxyz")
-    with pytest.raises(ValueError, match=r"some.extxyz: structure 1 \(CO\): atoms 0 .* stand at one place"):
+    frames = Frames(atoms, np.zeros(2), [None, None], "some.extxyz").take(np.array([0, 1, 0])[::-1])
+    with pytest.raises(ValueError, match=r"some.extxyz, frame 1 \(CO\): atoms 0 .* stand at one place"):
         target_graph(frames, 4.0, {"C": 0.0, "O": 0.0})
 
 
