@@ -1,22 +1,27 @@
-"""Weights of SchNetPack's SchNet and PaiNN in ours: the same energies and forces, in double precision.
+"""Weights of SchNetPack's SchNet and PaiNN, and of nequip's NequIP, in ours: the same energies and forces.
 
     python scripts/bench_potentials_agreement.py
 
 What the papers leave open is chosen alike: our envelope in place of the cosine, Bessel functions for PaiNN,
-our activations. Then the two must agree to rounding. SchNetPack is no dependency; see bench_potentials.py.
+our activations. Then the two must agree to rounding, in double precision. Peers are no dependencies; see
+bench_potentials.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
-from bench_potentials import aspirins, box
-from bench_potentials_peers import Setting, schnetpack
+from bench_potentials import REFERENCES, aspirins, box
+from bench_potentials_peers import Forces, Setting, nequip, schnetpack
 from torch import Tensor, nn
 
 from sciml.builders.atoms import atoms_graph
-from sciml.models import PaiNN, Potential, SchNet
+from sciml.graph import Graph
+from sciml.models import NequIP, PaiNN, Potential, SchNet
+from sciml.nn.equivariant.convolution import SILU
 from sciml.nn.radial import envelope
 from sciml.nn.smooth import ShiftedSoftplus
 
@@ -86,31 +91,96 @@ def copy_painn(ours: PaiNN, network: nn.Module) -> None:
         mine.mix.weight.copy_(mixing.mu_channel_mix.weight.roll(len(mine.mix.weight) // 2, 0))
 
 
+def copy_nequip(ours: NequIP, peer: nn.Module) -> None:
+    """Copy NequIP's layers, whose maps are normalized where they act, and whose edges point the other way."""
+    parts = dict(peer.named_modules())
+    named = lambda ending: next(part for name, part in parts.items() if name.endswith(ending))
+    types = named("type_embed.embed_module").weight
+    ours.embedding.copy_(types)
+    for number, mine in enumerate(ours.layers):
+        conv = named(f"layer{number}_convnet.conv")
+        norm = conv.avg_num_neighbors_norm.norm_const.item()
+        for weight, (instruction, theirs) in zip(mine.before, _views(conv.linear_1)):
+            weight.copy_(instruction.path_weight * theirs)
+        for weight, (instruction, theirs) in zip(mine.after, _views(conv.linear_2)):
+            weight.copy_(norm * instruction.path_weight * theirs)
+        linear = [layer for layer in conv.edge_mlp.mlp if hasattr(layer, "alpha")]
+        for layer, theirs in zip(mine.weigh[::2], linear):
+            layer.weight.copy_((theirs.alpha * theirs.weight).T)
+        mine.weigh[0].weight.mul_((2 / ours.cutoff) ** 0.5)  # our waves are normalized
+        signs = torch.tensor([(-1.0) ** path.degree for path in mine.paths.paths])
+        mine.weigh[-1].weight.mul_(signs.repeat_interleave(mine.channels)[:, None])
+        for weight in mine.own.weights.values():
+            weight.zero_()  # the first layer has none
+        for instruction, theirs in [] if conv.sc is None else _views(conv.sc):
+            kind = str(mine.paths.left[instruction.i_in1])
+            scale = instruction.path_weight / (2 * int(kind[:-1]) + 1) ** 0.5
+            mine.own.weights[kind].copy_(scale * torch.einsum("uaw,za->zuw", theirs, types).flatten(0, 1))
+    readout = named("per_atom_energy_readout.mlp_module").mlp[0]
+    ours.readout.copy_((readout.alpha * readout.weight)[:, 0])
+    for part in parts.values():  # the peer's are estimated from random numbers
+        if type(part).__name__ == "normalize2mom":
+            part.cst = SILU
+
+
+def _views(module: nn.Module) -> list[tuple[Any, Tensor]]:
+    """Return the weights of a module of e3nn, each with what it connects, in the order of what comes out."""
+    found = [(instruction, weight) for _, instruction, weight in module.weight_views(yield_instruction=True)]
+    return sorted(found, key=lambda pair: pair[0].i_out)
+
+
 Copy = Callable[[Potential, nn.Module], None]
-PEERS: dict[str, tuple[type[Potential], Copy, str, Callable[[Tensor], Tensor]]] = {
+SCHNETPACK: dict[str, tuple[type[Potential], Copy, str, Callable[[Tensor], Tensor]]] = {
     "SchNet": (SchNet, copy_schnet, "GaussianRBF", ShiftedSoftplus()),
     "PaiNN": (PaiNN, copy_painn, "BesselRBF", nn.functional.silu),
 }
 
 
+def of_schnetpack(name: str, graph: Graph) -> tuple[Potential, Forces]:
+    """Return our model with the weights of SchNetPack's, and theirs."""
+    make, copy, basis, activation = SCHNETPACK[name]
+    setting = Setting(name, 64, 3, 1, 20, 5.0)
+    peer, theirs = schnetpack(setting, graph, basis, Envelope(setting.cutoff), activation)
+    exact(peer, setting)
+    for parameter in peer.parameters():  # constants that start at zero would hide where they belong
+        parameter.data.add_(0.05 * torch.randn_like(parameter))
+    model = make(channels=64, layers=3, radial=20, cutoff=5.0).double()
+    with torch.no_grad():
+        copy(model, peer.representation)
+        copied(model.readout, peer.output_modules[0].outnet)
+        model.embedding[:100] = peer.representation.embedding.weight
+    return model, theirs
+
+
+def of_nequip(lmax: int, graph: Graph) -> tuple[Potential, Forces]:
+    """Return our model with the weights of nequip's, and theirs, with our envelope, of power 3."""
+    setting = Setting("NequIP", 16, 4, lmax, 8, 5.0)
+    torch.set_default_dtype(torch.float64)
+    peer, theirs = nequip(setting, graph, power=3)
+    torch.set_default_dtype(torch.float32)
+    options = {"channels": 16, "layers": 4, "lmax": lmax, "radial": 8, "hidden": (64, 64), "cutoff": 5.0}
+    model = NequIP(**options, parity="natural", neighbors=1.0, references=REFERENCES).double()
+    with torch.no_grad():
+        copy_nequip(model, peer)
+    return model, theirs
+
+
 def main() -> None:
     """Print by how much they differ."""
     torch.manual_seed(0)
-    for name, (make, copy, basis, activation) in PEERS.items():
+    makers = {name: partial(of_schnetpack, name) for name in SCHNETPACK}
+    makers |= {f"NequIP, lmax {lmax}": partial(of_nequip, lmax) for lmax in (1, 2)}
+    for name, make in makers.items():
         for system, structures in (("32 aspirins", aspirins()), ("216 atoms, periodic", [box(216)])):
-            setting = Setting(name, 64, 3, 1, 20, 5.0)
-            graph = atoms_graph(structures, setting.cutoff)
-            peer, theirs = schnetpack(setting, graph, basis, Envelope(setting.cutoff), activation)
-            exact(peer, setting)
-            for parameter in peer.parameters():  # constants that start at zero would hide where they belong
-                parameter.data.add_(0.05 * torch.randn_like(parameter))
-            model = make(channels=64, layers=3, radial=20, cutoff=5.0).double()
-            with torch.no_grad():
-                copy(model, peer.representation)
-                copied(model.readout, peer.output_modules[0].outnet)
-                model.embedding[:100] = peer.representation.embedding.weight
+            graph = atoms_graph(structures, 5.0)
+            try:
+                model, theirs = make(graph)
+            except ImportError as error:
+                print(f"{name}: not compared, {error}")
+                break
             found, expected = model.derivatives(graph)[:2], theirs(False)
             for what, a, b in zip(("energies", "forces"), found, expected):
+                b = b.reshape(a.shape)
                 size, error = b.detach().abs().max().item(), (a - b).abs().max().item()
                 print(f"{name}, {system}: {what} up to {size:.3g} differ by {error:.1e} at most")
 

@@ -108,17 +108,19 @@ def pyg(setting: Setting, graph: Graph) -> tuple[nn.Module, Forces]:
     return model, run
 
 
-def nequip(setting: Setting, graph: Graph) -> tuple[nn.Module, Forces]:
-    """NequIP's own, eager."""
+def nequip(setting: Setting, graph: Graph, power: int = 6) -> tuple[nn.Module, Forces]:
+    """NequIP's own, eager, in the graph's precision; ``power`` is of its envelope."""
     from nequip.model import NequIPGNNModel
     from nequip.utils.global_state import set_global_state
 
     set_global_state()
+    dtype = graph.nodes["pos"].dtype
+    precision = str(dtype).removeprefix("torch.")
     model = NequIPGNNModel(
-        seed=0, model_dtype="float32", r_max=setting.cutoff, type_names=["H", "C", "O"],
+        seed=0, model_dtype=precision, r_max=setting.cutoff, type_names=["H", "C", "O"],
         num_layers=setting.layers, l_max=setting.lmax, parity=False, num_features=setting.channels,
         radial_mlp_depth=2, radial_mlp_width=64, num_bessels=setting.radial,
-        avg_num_neighbors=setting.neighbors,
+        avg_num_neighbors=setting.neighbors, polynomial_cutoff_p=power,
     )  # fmt: skip
     model = model["sole_model"] if isinstance(model, dict) else model
     torch.set_default_dtype(torch.float32)  # set_global_state makes it double
@@ -130,7 +132,7 @@ def nequip(setting: Setting, graph: Graph) -> tuple[nn.Module, Forces]:
         "num_atoms": graph.node_counts,
     }
     if "cell" in graph.globals:
-        data |= {"cell": graph.globals["cell"], "edge_cell_shift": -graph.edges["shift"].float()}
+        data |= {"cell": graph.globals["cell"], "edge_cell_shift": -graph.edges["shift"].to(dtype)}
 
     def run(learning: bool) -> tuple[Tensor, Tensor]:
         model.train(learning)

@@ -42,7 +42,8 @@ def pair_law(config: DictConfig, run_dir: Path) -> Path:
     open_run(run_dir)
     check_same_run(config, run_dir, ("data", "task", "seed"))
     save_config(run_dir, config)
-    frames, test = read(config)
+    frames, test = (None if part is None else part.whole() for part in read(config))
+    assert frames is not None
     options = {k: v for k, v in config.task.items() if k != "kind"}
     start = time.perf_counter()
     found = _discovered(run_dir, config, frames, test, seed=config.seed, **options)
@@ -67,8 +68,8 @@ def distill_potential(run_dir: Path, settings: DictConfig) -> Path:
     found = _discovered(
         run_dir,
         config,
-        data.train,
-        data.test,
+        data.train.whole(),
+        data.test.whole(),
         network=network,
         cutoff=model.cutoff,
         seed=settings.seed,

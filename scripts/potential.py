@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from sciml.datasets import Frames, PotentialData, potential_data, read_frames
+from sciml.datasets.frame_store import StoredFrames, is_store, store_frames
 from sciml.datasets.frames import shipped_ethanol
+from sciml.datasets.potentials import AnyFrames
+from sciml.datasets.store import GraphStore
 from sciml.models import Potential, PotentialEnsemble
 from sciml.training.errors import RunError
-from sciml.training.potential import UNITS, errors, train_potential
-from sciml.training.potential_baselines import PairPotential, constant
+from sciml.training.potential import UNITS, errors_in_parts, train_potential
+from sciml.training.potential_baselines import PairPotential, constant, disagreement
 from sciml.training.potential_ensemble import UNITS as UNCERTAINTY_UNITS
 from sciml.training.potential_ensemble import judge_uncertainty, train_ensemble
 from sciml.training.pretraining import take_encoder
@@ -47,6 +51,9 @@ def potential(config: DictConfig, run_dir: Path) -> None:
             members = [config.model] * config.task.members
             config.model = {"_target_": ENSEMBLE, "members": members, "coverage": config.task.coverage}
     model = build(config.model, "model")
+    doubt = disagreement(data.train, model.cutoff, data.references)
+    if doubt is not None:
+        log.warning("%s: %s", data.train.source, doubt)
     if config.task.pretrained is not None:
         for member in model.members if isinstance(model, PotentialEnsemble) else [model]:
             take_encoder(member, config.task.pretrained)
@@ -54,10 +61,11 @@ def potential(config: DictConfig, run_dir: Path) -> None:
     trainer = {k: v for k, v in config.trainer.items() if k != "threads"}
     apart = ("kind", "members", "coverage", "pretrained")
     options = {k: v for k, v in config.task.items() if k not in apart}
-    graphs = data.graphs(model.cutoff, config.data.store)
+    graphs = data.graphs(model.cutoff, _folder(config, run_dir))
     log.info("%d parameters, %d edges in training", _parameters(model), graphs[0].num_edges)
     if isinstance(model, PotentialEnsemble):
-        train_ensemble(model, *graphs, data.validation, run_dir, **options, **trainer, seed=config.seed)
+        calibration = data.validation.whole() if data.validation else None
+        train_ensemble(model, *graphs, calibration, run_dir, **options, **trainer, seed=config.seed)
     else:
         train_potential(model, *graphs, run_dir, **options, **trainer, seed=config.seed)
     trained = time.perf_counter() - start
@@ -66,6 +74,18 @@ def potential(config: DictConfig, run_dir: Path) -> None:
     metrics = _metrics(found, data, model, trained)
     write_json(run_dir / "metrics.json", metrics)
     show(found, data, metrics)
+
+
+def _folder(config: DictConfig, run_dir: Path) -> Path | None:
+    """Return where graphs are kept: beside frames that are in a store, too; None is memory."""
+    if config.data.store is not None:
+        return Path(config.data.store)
+    return None if config.data.path is None or _store_at(config.data.path) is None else run_dir / "graphs"
+
+
+def _store_at(path: str | Path) -> Path | None:
+    """Return the store of frames that a path names: itself, or what ``data.store`` was."""
+    return next((folder for folder in (Path(path), Path(path) / "frames") if is_store(folder)), None)
 
 
 def load(config: DictConfig) -> PotentialData:
@@ -77,25 +97,51 @@ def load(config: DictConfig) -> PotentialData:
     return data
 
 
-def read(config: DictConfig) -> tuple[Frames, Frames | None]:
+def read(config: DictConfig) -> tuple[AnyFrames, AnyFrames | None]:
     """Return the frames of a configuration, and those kept back in a file of their own."""
-    options = {name: config.data[name] for name in FILE}
-    frames = read_frames(config.data.path or shipped_ethanol(), **options)
-    return frames, read_frames(config.data.test_path, **options) if config.data.test_path else None
+    data = config.data
+    frames = _frames(data.path or shipped_ethanol(), data, "frames")
+    return frames, _frames(data.test_path, data, "test_frames") if data.test_path else None
+
+
+def _frames(path: str | Path, data: DictConfig, name: str) -> AnyFrames:
+    """Return frames of a file, in memory or in a store; or of a store.
+
+    Raises:
+        RunError: a unit for frames in a store, which are in eV.
+    """
+    options = {option: data[option] for option in FILE}
+    if (folder := _store_at(path)) is not None:
+        if data.energy_unit is not None:
+            raise RunError(
+                f"data.energy_unit={data.energy_unit}: frames in a store ({folder}) are in eV. Write the "
+                "store from the file again, with its unit."
+            )
+        return StoredFrames(GraphStore(folder))
+    if data.store is None:
+        return read_frames(path, **options)
+    said = lambda number: log.info("%s: %d frames are in the store", path, number)
+    return store_frames(Path(data.store) / name, path, progress=said, **options)
 
 
 def judge(config: DictConfig, data: PotentialData, model: Potential) -> dict[str, dict[str, float]]:
     """Return the errors on the test frames of the network and of what it is compared with."""
     weights = config.task.energy_weight, config.task.forces_weight
     pairs = PairPotential(model.cutoff, data.references, *weights).fit(data.train)
-    predicted = model.predict(data.test.atoms)
-    assert isinstance(predicted, list)
-    uncertainty = judge_uncertainty(data.test, predicted) if isinstance(model, PotentialEnsemble) else {}
-    return {
-        "network": errors(data.test, predicted) | uncertainty,
-        "pairs": errors(data.test, pairs.predict(data.test)),
-        "constant": errors(data.test, constant(data.test, data.references)),
+    uncertainty = {}
+    if isinstance(model, PotentialEnsemble):
+        test = data.test.whole()
+        uncertainty = judge_uncertainty(test, model.predict(test.atoms))  # type: ignore[arg-type]
+    who: dict[str, Callable[[Frames], Any]] = {
+        "network": lambda part: model.predict(part.atoms),
+        "pairs": pairs.predict,
+        "constant": lambda part: constant(part, data.references),
     }
+    found = {
+        name: errors_in_parts((part, predict(part)) for part in data.test.parts())
+        for name, predict in who.items()
+    }
+    return found | {"network": found["network"] | uncertainty}
 
 
 def _metrics(
@@ -164,7 +210,11 @@ def predict_frames(run: Path, source: Path, target: Path, options: DictConfig) -
         raise RunError(f"There is no file {source}.") from None
     except Exception as error:  # each of ASE's many formats fails in its own way
         raise RunError(f"{source}: ASE cannot read it: {type(error).__name__}: {error}") from error
-    for atoms, found in zip(structures, model.predict(structures)):  # type: ignore[arg-type]
+    try:
+        predicted = model.predict(structures)
+    except ValueError as error:
+        raise RunError(f"{source}: {error}") from None
+    for atoms, found in zip(structures, predicted):  # type: ignore[arg-type]
         stress = {} if found.stress is None else {"stress": full_3x3_to_voigt_6_stress(found.stress)}
         atoms.calc = SinglePointCalculator(atoms, energy=found.energy, forces=found.forces, **stress)
         if found.forces_std is not None:

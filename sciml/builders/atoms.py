@@ -75,7 +75,11 @@ def neighbours(
 
 
 def atoms_graph(
-    atoms: Atoms | Sequence[Atoms], cutoff: float = 5.0, *, dtype: torch.dtype = torch.float64
+    atoms: Atoms | Sequence[Atoms],
+    cutoff: float = 5.0,
+    *,
+    dtype: torch.dtype = torch.float64,
+    first: int = 0,
 ) -> Graph:
     """Return one graph for each structure, batched, with edges between atoms closer than the cutoff.
 
@@ -88,6 +92,7 @@ def atoms_graph(
             than the cutoff.
         cutoff: in Å.
         dtype: of positions and cells.
+        first: number of the first structure, for messages.
 
     Raises:
         TypeError: something that is not `ase.Atoms`.
@@ -96,15 +101,14 @@ def atoms_graph(
     """
     structures = as_structures(atoms)
     found = []
-    for number, structure in enumerate(structures):
+    for number, structure in enumerate(structures, start=first):
         try:
             check_positions(structure)
             pairs = neighbours(structure.positions, structure.cell.array, structure.pbc, cutoff)
             check_apart(structure, pairs)
         except ValueError as error:
-            where = (
-                f"structure {number} ({structure.get_chemical_formula()}): " if len(structures) > 1 else ""
-            )
+            many = first > 0 or len(structures) > 1
+            where = f"structure {number} ({structure.get_chemical_formula()}): " if many else ""
             raise ValueError(f"{where}{error}") from None
         found.append(pairs)
     return joined(structures, found, dtype)

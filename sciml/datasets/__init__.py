@@ -1,7 +1,9 @@
 """Named sets and the users' own files."""
 
 from sciml.datasets.fields import FieldSeries
-from sciml.datasets.frames import Frames, read_frames
+from sciml.datasets.frame_files import read_frames
+from sciml.datasets.frame_store import StoredFrames, store_frames
+from sciml.datasets.frames import Frames
 from sciml.datasets.molecule_splits import MoleculeSplit, split_molecules
 from sciml.datasets.molecule_table import MoleculeTable, freesolv, read_molecule_table
 from sciml.datasets.pair_splits import PairSplit, split_pairs
@@ -24,6 +26,7 @@ __all__ = [
     "Pairs",
     "PotentialData",
     "ResidueData",
+    "StoredFrames",
     "Structures",
     "Trajectories",
     "freesolv",
@@ -39,6 +42,7 @@ __all__ = [
     "solar_system",
     "split_molecules",
     "split_pairs",
+    "store_frames",
     "write_field",
     "write_npz",
     "write_pairs",

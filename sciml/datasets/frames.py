@@ -1,12 +1,12 @@
-"""Frames of atoms with energies and forces, as a calculation leaves them: read, checked, in eV and Å."""
+"""Frames of atoms with energies and forces, as a calculation leaves them: checked, in eV and Å."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,19 +14,10 @@ from jaxtyping import Float, Int
 if TYPE_CHECKING:
     from ase import Atoms
 
-log = logging.getLogger(__name__)
-
 UNITS = ("eV", "kcal/mol", "kJ/mol", "Hartree")
-NAMES = {  # what files of arrays call things: rMD17, MD17, ASE
-    "numbers": ("nuclear_charges", "z", "numbers"),
-    "positions": ("coords", "R", "positions"),
-    "energies": ("energies", "E", "energy"),
-    "forces": ("forces", "F"),
-}
 PLAUSIBLE = (40.0, 5000.0)  # K, of the temperature that a spread of energies would mean
 STRONGEST = 15.0  # eV/Å, of the root mean square of forces
 STIFFEST = 0.6  # eV/Å³ (about 100 GPa), of the root mean square of stresses
-VIRIALS = ("virial", "virials")  # in info: minus the volume times the stress
 GPA = 160.21766208  # in an eV/Å³
 FEW = 10  # frames, below which nothing is said of a spread
 
@@ -42,6 +33,7 @@ class Frames:
         source: where they are from, for messages.
         stress: of each frame in eV/Å³, positive under tension as in ASE; None where none was calculated, and
             wherever space does not repeat in all directions.
+        numbers: of the frames in their source, for messages; from zero on, if None.
 
     Raises:
         ValueError: no frame, a frame without atoms or with neither energy nor forces, wrong shapes, numbers
@@ -53,8 +45,11 @@ class Frames:
     forces: list[Float[np.ndarray, "atoms 3"] | None]
     source: str = "frames"
     stress: list[Float[np.ndarray, "3 3"] | None] = field(default_factory=list)
+    numbers: Int[np.ndarray, "frames"] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.numbers is None:
+            object.__setattr__(self, "numbers", np.arange(len(self.atoms)))
         if not self.stress:
             object.__setattr__(self, "stress", [None] * len(self.atoms))
         if not self.atoms:
@@ -70,7 +65,7 @@ class Frames:
 
     def _check(self, number: int) -> None:
         atoms, energy, forces = self.atoms[number], self.energy[number], self.forces[number]
-        where = f"{self.source}, frame {number} ({atoms.get_chemical_formula()})"
+        where = f"{self.source}, frame {self.numbers[number]} ({atoms.get_chemical_formula()})"
         if not len(atoms):
             raise ValueError(f"{where} has no atoms.")
         if np.isinf(energy) or (np.isnan(energy) and forces is None):
@@ -110,63 +105,51 @@ class Frames:
             [self.forces[i] for i in chosen],
             self.source,
             [self.stress[i] for i in chosen],
+            self.numbers[chosen],
         )
 
     @property
+    def elements(self) -> list[int]:
+        """The atomic numbers that there are, ascending."""
+        return sorted({int(z) for atoms in self.atoms for z in np.unique(atoms.numbers)})
+
+    def counts(self, elements: Sequence[int]) -> Float[np.ndarray, "frames elements"]:
+        """Return how many atoms of each of these elements a frame has."""
+        found = [[np.count_nonzero(atoms.numbers == z) for z in elements] for atoms in self.atoms]
+        return np.array(found, dtype=float)
+
+    @property
     def composition(self) -> tuple[list[int], Float[np.ndarray, "frames elements"]]:
-        """Return the elements by atomic number, ascending, and how many atoms of each a frame has."""
-        elements = sorted({int(z) for atoms in self.atoms for z in np.unique(atoms.numbers)})
-        counts = [[np.count_nonzero(atoms.numbers == z) for z in elements] for atoms in self.atoms]
-        return elements, np.array(counts, dtype=float)
+        """The elements by atomic number, ascending, and how many atoms of each a frame has."""
+        return self.elements, self.counts(self.elements)
 
+    @property
+    def periodic(self) -> bool:
+        """Whether space repeats for any frame."""
+        return any(atoms.pbc.any() for atoms in self.atoms)
 
-def read_frames(
-    path: str | Path,
-    *,
-    energy_unit: str | None = None,
-    energy_key: str = "energy",
-    forces_key: str = "forces",
-    stress_key: str = "stress",
-    file_format: str | None = None,
-) -> Frames:
-    """Read frames from an array file (.npz) or from whatever ASE reads: .extxyz, .traj, .db, ...
+    @property
+    def stressed(self) -> bool:
+        """Whether any frame has a stress."""
+        return any(stress is not None for stress in self.stress)
 
-    Arrays have the form of rMD17 (``nuclear_charges`` [atoms], ``coords`` [frames, atoms, 3] in Å,
-    ``energies`` [frames], ``forces``) or of MD17 (``z``, ``R``, ``E``, ``F``).
+    # What follows is for who takes `sciml.datasets.frame_store.StoredFrames` as well.
 
-    Args:
-        path: the file.
-        energy_unit: eV, kcal/mol, kJ/mol or Hartree; forces are per Å, stresses per Å³. By default what the
-            formats say: kcal/mol for arrays, eV for ASE.
-        energy_key, forces_key, stress_key: where ASE finds no calculated energy, the names in ``info`` and
-            ``arrays``. A stress is read in Voigt's order or as a matrix; without one, a ``virial`` in
-            ``info`` is: minus the stress times the volume.
-        file_format: ASE's name of the format, where the suffix does not tell it.
+    def parts(self) -> Iterator[Frames]:
+        """Give all frames, those in memory at once."""
+        yield self
 
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file that cannot be read, an unknown unit, and as `Frames`.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    arrays = path.suffix == ".npz"
-    unit = energy_unit or ("kcal/mol" if arrays else "eV")
-    factor = electronvolts(unit)
-    stress: list[np.ndarray | None] = []
-    if arrays:
-        structures, energy, forces = _read_arrays(path)
-    else:
-        structures = _read_ase(path, file_format)
-        energy, forces = _calculated(path, structures, energy_key, forces_key)
-        stress = [_stress(atoms, stress_key, f"{path}, frame {i}") for i, atoms in enumerate(structures)]
-        _drop_stress_of_open(path, structures, stress)
-    log.info("%s: energies are taken to be in %s%s", path, unit, "" if energy_unit else " (data.energy_unit)")
-    scaled = lambda values: [None if value is None else value * factor for value in values]
-    frames = Frames(structures, energy * factor, scaled(forces), str(path), scaled(stress))
-    for warning in implausible(frames):
-        log.warning("%s: %s", path, warning)
-    return frames
+    def whole(self) -> Frames:
+        """Return all frames in memory."""
+        return self
+
+    @property
+    def key(self) -> str:
+        """A word that other frames do not have."""
+        content = hashlib.sha256(f"{self.source} {len(self)}".encode())
+        for atoms, energy in zip(self.atoms, self.energy):
+            content.update(atoms.positions.tobytes() + atoms.numbers.tobytes() + energy.tobytes())
+        return content.hexdigest()
 
 
 def electronvolts(unit: str) -> float:
@@ -223,107 +206,6 @@ def shipped_ethanol() -> Path:
 
 
 # -------------------------------------------------------------------- details
-
-
-def _read_arrays(path: Path) -> tuple[list[Atoms], np.ndarray, list[np.ndarray | None]]:
-    from ase import Atoms
-
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-    except Exception as error:  # a damaged archive raises many types
-        raise ValueError(f"{path}: NumPy cannot read it: {type(error).__name__}: {error}") from error
-    found: dict[str, np.ndarray] = {}
-    for meaning, names in NAMES.items():
-        name = next((n for n in names if n in content), None)
-        if name is not None:
-            found[meaning] = content[name]
-        elif meaning != "forces":
-            raise ValueError(
-                f"{path} has no array {' or '.join(names)}; it has {', '.join(content) or 'none'}."
-            )
-    numbers, positions = found["numbers"], found["positions"]
-    if positions.ndim != 3 or positions.shape[1:] != (numbers.size, 3):
-        raise ValueError(
-            f"{path}: coordinates have shape {positions.shape} and atomic numbers {numbers.shape}; expected "
-            "(frames, atoms, 3) and (atoms,)."
-        )
-    energy = np.asarray(found["energies"], dtype=float).reshape(-1)
-    forces = found.get("forces")
-    listed = [None] * len(positions) if forces is None else list(np.asarray(forces, dtype=float))
-    return [Atoms(numbers.ravel(), p) for p in positions], energy, listed
-
-
-def _read_ase(path: Path, file_format: str | None) -> list[Atoms]:
-    import ase.io
-
-    try:
-        structures: Any = ase.io.read(path, index=":", format=file_format)
-    except Exception as error:  # each of ASE's many formats fails in its own way
-        raise ValueError(f"{path}: ASE cannot read it: {type(error).__name__}: {error}") from error
-    return structures
-
-
-def _calculated(
-    path: Path, structures: list[Atoms], energy_key: str, forces_key: str
-) -> tuple[np.ndarray, list[np.ndarray | None]]:
-    energy, forces = [], []
-    for atoms in structures:
-        results = _results(atoms)
-        value = results.get("energy", atoms.info.get(energy_key))
-        force = results.get("forces", atoms.arrays.get(forces_key))
-        energy.append(np.nan if value is None else float(value))
-        forces.append(None if force is None else np.asarray(force, dtype=float))
-    if structures and not np.isfinite(energy).any() and all(f is None for f in forces):
-        names = _names(structures)
-        raise ValueError(
-            f"{path}: no frame has an energy or forces under the names {energy_key!r} and {forces_key!r}; "
-            f"the frames have {names or 'no fields'}. Name them: data.energy_key=..., data.forces_key=..."
-        )
-    return np.array(energy), forces
-
-
-def _results(atoms: Atoms) -> dict[str, Any]:
-    return atoms.calc.results if atoms.calc is not None else {}
-
-
-def _names(structures: Sequence[Atoms]) -> str:
-    found = {name for atoms in structures for name in (*atoms.info, *atoms.arrays)}
-    return ", ".join(sorted(found - {"numbers", "positions"}))
-
-
-def _stress(atoms: Atoms, key: str, where: str) -> np.ndarray | None:
-    """Return the stress of a frame as a matrix, in the unit of the file."""
-    results = _results(atoms)
-    given = results.get("stress", atoms.info.get(key))
-    if given is not None:
-        return _matrix(given, f"{where}: stress")
-    virial = next((atoms.info[name] for name in VIRIALS if name in atoms.info), None)
-    if virial is None or not atoms.pbc.all():
-        return None
-    return -_matrix(virial, f"{where}: virial") / atoms.get_volume()
-
-
-def _matrix(values: Any, what: str) -> np.ndarray:
-    from ase.stress import voigt_6_to_full_3x3_stress
-
-    values = np.asarray(values, dtype=float)
-    if values.shape == (6,):
-        return voigt_6_to_full_3x3_stress(values)
-    if values.size != 9:
-        raise ValueError(f"{what} has shape {values.shape}; expected (6,), in Voigt's order, or (3, 3).")
-    return values.reshape(3, 3)
-
-
-def _drop_stress_of_open(path: Path, structures: list[Atoms], stress: list[np.ndarray | None]) -> None:
-    dropped = [i for i, s in enumerate(stress) if s is not None and not structures[i].pbc.all()]
-    for i in dropped:
-        stress[i] = None
-    if dropped:
-        log.warning(
-            "%s: the stress of %d frames (first: %d), which do not repeat in all directions, is left out",
-            *(path, len(dropped), dropped[0]),
-        )
 
 
 def _check_stress(atoms: Atoms, stress: np.ndarray, where: str) -> None:

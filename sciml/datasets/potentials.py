@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ import torch
 from jaxtyping import Float, Int
 
 from sciml.builders import atoms_graph
+from sciml.builders.atoms import SPECS
+from sciml.datasets.frame_store import StoredFrames
 from sciml.datasets.frames import Frames
 from sciml.datasets.store import GraphStore, write_store
 from sciml.graph import Graph, Spec
@@ -20,7 +21,10 @@ from sciml.graph import Graph, Spec
 log = logging.getLogger(__name__)
 PARTS = ("train", "validation", "test")
 SPLITS = ("time", "random", "file")
-AT_A_TIME = 200  # frames whose graphs are made together, for a store
+AT_A_TIME = 200  # graphs that are written together, for a store
+VIRIAL = Spec(unit="eV")  # both of its axes turn, which no Spec says
+
+AnyFrames = Frames | StoredFrames
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,9 @@ class PotentialData:
         scale: root mean square of the forces in eV/Å; without forces, the spread of energies per √atom in eV.
     """
 
-    train: Frames
-    validation: Frames | None
-    test: Frames
+    train: AnyFrames
+    validation: AnyFrames | None
+    test: AnyFrames
     references: Mapping[str, float]
     scale: float
 
@@ -50,10 +54,10 @@ class PotentialData:
         """
         if store is not None:
             return self._stored(cutoff, Path(store))
-        train = target_graph(self.train, cutoff, self.references)
+        train = target_graph(self.train.whole(), cutoff, self.references)
         if self.validation is None:
             return train, train[[]]
-        return train, target_graph(self.validation, cutoff, self.references)
+        return train, target_graph(self.validation.whole(), cutoff, self.references)
 
     def _stored(self, cutoff: float, path: Path) -> tuple[GraphStore, Graph | GraphStore]:
         train = stored_targets(path / "train", self.train, cutoff, self.references)
@@ -63,8 +67,8 @@ class PotentialData:
 
 
 def potential_data(
-    frames: Frames,
-    test: Frames | None = None,
+    frames: AnyFrames,
+    test: AnyFrames | None = None,
     *,
     by: str = "time",
     train: float = 0.8,
@@ -75,7 +79,7 @@ def potential_data(
     """Divide frames, and fit reference energies and scale to the part for training.
 
     Args:
-        frames: in the order of time, where they are a trajectory.
+        frames: in the order of time, where they are a trajectory; in memory or in a store.
         test: frames that were kept back; the rest of ``frames`` is, if None.
         by: ``time`` (blocks, one after the other: neighbouring frames are alike, and a random division would
             test on what was all but seen), ``random``, or ``file``.
@@ -125,7 +129,7 @@ def split(
     return order[:first], order[first : first + second], order[first + second :]
 
 
-def fit_references(frames: Frames) -> dict[str, float]:
+def fit_references(frames: AnyFrames) -> dict[str, float]:
     """Return the energies of the elements, by least squares on the energies of the frames, in eV.
 
     Where the frames do not tell the elements apart (as those of a single molecule) the smallest such energies
@@ -133,9 +137,13 @@ def fit_references(frames: Frames) -> dict[str, float]:
     """
     from ase.data import chemical_symbols
 
-    elements, counts = frames.composition
-    known = np.isfinite(frames.energy)
-    values = np.linalg.lstsq(counts[known], frames.energy[known], rcond=1e-9)[0]
+    elements = sorted({z for part in frames.parts() for z in part.elements})
+    triangle = np.zeros((0, len(elements) + 1))  # R of the rows so far: their least squares, in a few rows
+    for part in frames.parts():
+        known = np.isfinite(part.energy)
+        rows = np.column_stack([part.counts(elements), part.energy])[known]
+        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, rows]), mode="r"))
+    values = np.linalg.lstsq(triangle[:, :-1], triangle[:, -1], rcond=1e-9)[0]
     return {chemical_symbols[z]: float(value) for z, value in zip(elements, values)}
 
 
@@ -147,16 +155,18 @@ def reference_energies(frames: Frames, references: Mapping[str, float]) -> Float
     return counts @ np.array([references[chemical_symbols[z]] for z in elements])
 
 
-def fit_scale(frames: Frames, references: Mapping[str, float]) -> float:
+def fit_scale(frames: AnyFrames, references: Mapping[str, float]) -> float:
     """Return the typical force in eV/Å, or, without forces, the spread of energies per √atom in eV."""
-    forces = [f for f in frames.forces if f is not None]
-    scale = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else 0.0
-    if scale == 0.0:
-        rest = frames.energy - reference_energies(frames, references)
-        sizes = np.array([len(atoms) for atoms in frames.atoms])
+    squares, numbers = np.zeros(2), np.zeros(2)  # of components of forces, and of energies
+    for part in frames.parts():
+        forces = [f for f in part.forces if f is not None]
+        rest = part.energy - reference_energies(part, references)
         known = np.isfinite(rest)
-        scale = float(np.sqrt(np.mean(rest[known] ** 2 / sizes[known]))) if known.any() else 0.0
-    return max(scale, 1e-3)
+        sizes = np.array([len(atoms) for atoms in part.atoms])
+        squares += sum((f**2).sum() for f in forces), (rest[known] ** 2 / sizes[known]).sum()
+        numbers += sum(f.size for f in forces), known.sum()
+    of_forces, of_energies = np.sqrt(squares / np.maximum(numbers, 1))
+    return max(float(of_forces or of_energies), 1e-3)
 
 
 def target_graph(
@@ -171,8 +181,9 @@ def target_graph(
     """
     try:
         graph = atoms_graph(frames.atoms, cutoff)  # distances in double precision decide what is an edge
-    except ValueError as error:
-        raise ValueError(f"{frames.source}: {error}") from None
+    except ValueError:
+        _name_the_wrong_one(frames, cutoff)
+        raise
     rest = frames.energy - reference_energies(frames, references)
     forces = [np.zeros((len(a), 3)) if f is None else f for a, f in zip(frames.atoms, frames.forces)]
     known = [np.full(len(a), f is not None) for a, f in zip(frames.atoms, frames.forces)]
@@ -191,31 +202,61 @@ def target_graph(
             np.zeros((3, 3)) if s is None else s * a.get_volume() for a, s in zip(frames.atoms, frames.stress)
         ]
         graph = graph.with_globals(
-            {"target_virial": Spec(unit="eV")},  # both of its axes turn, which no Spec says
+            {"target_virial": VIRIAL},
             target_virial=torch.from_numpy(np.stack(virials)),
             has_stress=torch.tensor([s is not None for s in frames.stress]),
         )
     return graph.to(dtype)
 
 
-def stored_targets(path: Path, frames: Frames, cutoff: float, references: Mapping[str, float]) -> GraphStore:
+def stored_targets(
+    path: Path, frames: AnyFrames, cutoff: float, references: Mapping[str, float]
+) -> GraphStore:
     """Return `target_graph` of frames in a store, written now if it is not there."""
-    content = hashlib.sha256(str((frames.source, len(frames), cutoff, sorted(references.items()))).encode())
-    for atoms, energy in zip(frames.atoms, frames.energy):
-        content.update(atoms.positions.tobytes() + atoms.numbers.tobytes() + energy.tobytes())
+    periodic, stressed = frames.periodic, frames.stressed
 
     def graphs(start: int) -> Iterator[Graph]:
-        for first in range(start, len(frames), AT_A_TIME):
-            some = np.arange(first, min(first + AT_A_TIME, len(frames)))
-            yield target_graph(frames.take(some), cutoff, references)
+        later = frames.take(np.arange(start, len(frames)))
+        for part in later.parts():
+            for first in range(0, len(part), AT_A_TIME):
+                some = part.take(np.arange(first, min(first + AT_A_TIME, len(part))))
+                graph = target_graph(some, cutoff, references)
+                yield _completed(graph, periodic, stressed)
 
-    return write_store(path, graphs, key=content.hexdigest(), part=AT_A_TIME)
+    key = f"targets of {frames.key}, cutoff {cutoff}, references {sorted(references.items())}"
+    return write_store(path, graphs, key=key, part=AT_A_TIME)
 
 
 # -------------------------------------------------------------------- details
 
 
-def _not_empty(frames: Frames, rows: np.ndarray) -> Frames:
+def _completed(graph: Graph, periodic: bool, stressed: bool) -> Graph:
+    """Return targets with the fields that others of the same set have: open space, and no stress."""
+    if periodic and "cell" not in graph.globals:
+        graph = graph.with_globals(
+            {"cell": SPECS["globals", "cell"]}, cell=graph.nodes["pos"].new_zeros(len(graph), 3, 3)
+        )
+        graph = graph.with_edges(None, shift=graph.edge_index.new_zeros(graph.num_edges, 3))
+    if stressed and "target_virial" not in graph.globals:
+        graph = graph.with_globals(
+            {"target_virial": VIRIAL},
+            target_virial=graph.nodes["pos"].new_zeros(len(graph), 3, 3),
+            has_stress=graph.node_counts.new_zeros(len(graph)).bool(),
+        )
+    return graph
+
+
+def _name_the_wrong_one(frames: Frames, cutoff: float) -> None:
+    """Raise the error of the first frame that makes no graph, with its number in the file."""
+    for number, atoms in zip(frames.numbers, frames.atoms):
+        try:
+            atoms_graph(atoms, cutoff)
+        except ValueError as error:
+            where = f"{frames.source}, frame {number} ({atoms.get_chemical_formula()})"
+            raise ValueError(f"{where}: {error}") from None
+
+
+def _not_empty(frames: AnyFrames, rows: np.ndarray) -> AnyFrames:
     if not len(rows):
         raise ValueError(
             f"No frame of {len(frames)} is left for the test: lower data.split.train, or give data.test_path."
@@ -248,13 +289,16 @@ def _from_file(number: int, path: str | Path | None) -> tuple[np.ndarray, np.nda
     return parts[0], parts[1], parts[2]
 
 
-def _check_elements(frames: Frames, references: Mapping[str, float], name: str) -> None:
+def _check_elements(frames: AnyFrames, references: Mapping[str, float], name: str) -> None:
     from ase.data import chemical_symbols
 
-    for number, atoms in enumerate(frames.atoms):
-        for symbol in sorted({chemical_symbols[z] for z in atoms.numbers}):
-            if symbol not in references:
-                raise ValueError(
-                    f"Frame {number} of the {name} frames ({frames.source}, {atoms.get_chemical_formula()}) "
-                    f"has {symbol}, and no frame for training has. They have {', '.join(references)}."
-                )
+    for part in frames.parts():
+        unknown = [z for z in part.elements if chemical_symbols[z] not in references]
+        for number, atoms in zip(part.numbers, part.atoms if unknown else []):
+            for z in unknown:
+                if z in atoms.numbers:
+                    where = f"{part.source}, {atoms.get_chemical_formula()}"
+                    raise ValueError(
+                        f"Frame {number} of the {name} frames ({where}) has {chemical_symbols[z]}, and no "
+                        f"frame for training has. They have {', '.join(references)}."
+                    )

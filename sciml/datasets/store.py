@@ -8,6 +8,7 @@ interrupted goes on after the last part, and nobody reads half a graph. There ar
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -79,10 +80,33 @@ class GraphStore:
         return f"GraphStore({len(self)} graphs with {names}; {size / 2**20:.0f} MiB in {self.path})"
 
     @property
+    def numbers(self) -> Int[np.ndarray, "graphs"]:
+        """The numbers of these graphs among all that were written."""
+        return np.arange(self.head["graphs"]) if self._chosen is None else self._chosen
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes of all graphs."""
+        return int(self._counts_of(0).sum(dtype=np.int64))
+
+    @property
     def num_edges(self) -> int:
         """Edges of all graphs."""
-        counts = self._counts[1] if self._chosen is None else self._counts[1][self._chosen]
-        return int(counts.sum(dtype=np.int64))
+        return int(self._counts_of(1).sum(dtype=np.int64))
+
+    @property
+    def edge_counts(self) -> Int[Tensor, "graphs"]:
+        """How many edges each graph has."""
+        return torch.from_numpy(self._counts_of(1).astype(np.int64))
+
+    @property
+    def key(self) -> str:
+        """A word that other graphs, or others of these, do not have."""
+        chosen = b"" if self._chosen is None else self._chosen.tobytes()
+        return hashlib.sha256(self.head["key"].encode() + chosen).hexdigest()
+
+    def _counts_of(self, place: int) -> Int[np.ndarray, "graphs"]:
+        return self._counts[place] if self._chosen is None else self._counts[place][self._chosen]
 
     @property
     def device(self) -> torch.device:
@@ -145,9 +169,8 @@ class GraphStore:
         index = ids if isinstance(ids, slice) else np.asarray(ids)
         if isinstance(index, np.ndarray) and index.size == 0:
             index = index.astype(np.int64)
-        known = np.arange(self.head["graphs"]) if self._chosen is None else self._chosen
         try:
-            return known[index].reshape(-1)
+            return self.numbers[index].reshape(-1)
         except IndexError:
             raise IndexError(f"Graph {ids!r} of a store of {len(self)}.") from None
 

@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 AT_A_TIME = 500  # structures whose graphs are made together
+BARE_POINT = re.compile(r"\.(?=[,\]])")  # 0. and 1. of linear molecules, which are no numbers of JSON
 HARTREE = 27.211386245988  # eV, CODATA 2018
 
 
@@ -194,7 +196,7 @@ def _qm9_tables(files: Sequence[Path], columns: Sequence[Column]) -> Iterator[tu
             for number, row in enumerate(csv.DictReader(lines), start=2):
                 try:
                     symbols = json.loads(row["Elements"].replace("'", '"'))
-                    atoms = Atoms(symbols, json.loads(row["XYZ_Ang"]))
+                    atoms = Atoms(symbols, json.loads(BARE_POINT.sub(".0", row["XYZ_Ang"])))
                     values = [float(row[c.csv]) * c.factor for c in columns]
                 except (KeyError, ValueError, TypeError) as error:
                     raise ValueError(

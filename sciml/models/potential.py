@@ -140,10 +140,10 @@ class Potential(nn.Module):
 
         structures = as_structures(atoms)
         found: list[Prediction] = []
-        for structure in structures:
-            self.check_elements(structure)
+        for number, structure in enumerate(structures):
+            self.check_elements(structure, f"structure {number}, " if len(structures) > 1 else "")
         for part in _in_parts(structures):
-            found += self.predict_graph(atoms_graph(part, self.cutoff), part)
+            found += self.predict_graph(atoms_graph(part, self.cutoff, first=len(found)), part)
         return found[0] if isinstance(atoms, Atoms) else found
 
     @torch.no_grad()
@@ -169,8 +169,13 @@ class Potential(nn.Module):
         """Return the sum of the atoms' reference energies in eV."""
         return sum(self.references[number] for number in atoms.numbers.tolist()) if self.references else 0.0
 
-    def check_elements(self, atoms: Atoms) -> None:
-        """Raise ValueError at the first atom of an element that the potential does not know."""
+    def check_elements(self, atoms: Atoms, where: str = "") -> None:
+        """Raise ValueError at the first atom of an element that the potential does not know.
+
+        Args:
+            atoms: a structure.
+            where: that this is, for the message.
+        """
         from ase.data import chemical_symbols
 
         if self.references is None:
@@ -178,9 +183,10 @@ class Potential(nn.Module):
         unknown = [i for i, z in enumerate(atoms.numbers.tolist()) if z not in self.references]
         if unknown:
             known = ", ".join(chemical_symbols[z] for z in sorted(self.references))
+            what = f"{where}{atoms.get_chemical_formula()} is {atoms.symbols[unknown[0]]}"
             raise ValueError(
-                f"Atom {unknown[0]} of {atoms.get_chemical_formula()} is {atoms.symbols[unknown[0]]}, an "
-                f"element that this potential was not trained on; it knows {known}. Train on frames with it."
+                f"Atom {unknown[0]} of {what}, an element that this potential was not trained on; it knows "
+                f"{known}. Train on frames with it."
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -309,22 +309,35 @@ def errors(frames: Frames, predicted: list[Prediction]) -> dict[str, float]:
         frames: what is true.
         predicted: one prediction for each frame.
     """
+    return errors_in_parts([(frames, predicted)])
+
+
+def errors_in_parts(parts: Iterable[tuple[Frames, list[Prediction]]]) -> dict[str, float]:
+    """Return `errors` of frames and predictions that come a part at a time."""
+    sums: dict[str, np.ndarray] = {}  # of absolute values, of squares, and how many
+    for frames, predicted in parts:
+        for name, wrong in _wrong(frames, predicted).items():
+            wrong = MEV * wrong
+            sums[name] = sums.get(name, 0.0) + np.array([np.abs(wrong).sum(), (wrong**2).sum(), wrong.size])
+    found: dict[str, float] = {}
+    for name, (absolute, squares, number) in sums.items():
+        if name == "energy per atom":
+            found["energy_mae_per_atom"] = float(absolute / number)
+        else:
+            found[f"{name}_mae"] = float(absolute / number)
+            found[f"{name}_rmse"] = float(np.sqrt(squares / number))
+    return found
+
+
+def _wrong(frames: Frames, predicted: list[Prediction]) -> dict[str, np.ndarray]:
+    """Return what is predicted minus what is true, where there is both."""
     energy = np.array([p.energy for p in predicted]) - frames.energy
     known = np.isfinite(frames.energy)
     atoms = np.array([len(a) for a in frames.atoms])
     forces = [p.forces - f for p, f in zip(predicted, frames.forces) if f is not None]
-    found: dict[str, float] = {}
-    if known.any():
-        wrong = MEV * energy[known]
-        found["energy_mae"] = float(np.abs(wrong).mean())
-        found["energy_rmse"] = float(np.sqrt(np.mean(wrong**2)))
-        found["energy_mae_per_atom"] = float(np.mean(np.abs(wrong) / atoms[known]))
     stress = [
         p.stress - s for p, s in zip(predicted, frames.stress) if s is not None and p.stress is not None
     ]
-    for name, parts in (("force", forces), ("stress", stress)):
-        if parts:
-            components = MEV * np.concatenate(parts)
-            found[f"{name}_mae"] = float(np.abs(components).mean())
-            found[f"{name}_rmse"] = float(np.sqrt(np.mean(components**2)))
-    return found
+    found = {"energy": energy[known], "energy per atom": (energy / atoms)[known]}
+    found |= {name: np.concatenate(parts) for name, parts in (("force", forces), ("stress", stress)) if parts}
+    return {name: wrong for name, wrong in found.items() if wrong.size}

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sciml.datasets.frames import Frames
-from sciml.datasets.potentials import reference_energies, target_graph
+from sciml.datasets.potentials import AnyFrames, reference_energies, target_graph
 from sciml.graph import Graph
 from sciml.models.potential import Prediction
 from sciml.nn.radial import envelope, gaussians
@@ -18,6 +18,8 @@ from sciml.nn.radial import envelope, gaussians
 FUNCTIONS = 24  # of the distance, for each pair of elements
 RIDGE = 1e-8  # of the largest diagonal element
 AT_A_TIME = 2000  # atoms
+CHECKED, LEAST = 100, 10  # frames that energies and forces are held together on
+CLEAR, FACTOR = 0.5, 6.0  # correlation from which on that says something, and what factor is strange
 
 
 def constant(frames: Frames, references: Mapping[str, float]) -> list[Prediction]:
@@ -57,11 +59,11 @@ class PairPotential:
         terms = self.elements**2 * FUNCTIONS + self.elements
         self.coefficients = torch.zeros(terms, dtype=torch.float64)
 
-    def fit(self, frames: Frames) -> PairPotential:
+    def fit(self, frames: AnyFrames) -> PairPotential:
         """Solve the normal equations over all frames; return self."""
         size = len(self.coefficients)
         matrix, right = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
-        for part in _parts(frames):
+        for part in (small for some in frames.parts() for small in _parts(some)):
             graph = target_graph(part, self.cutoff, self.references, torch.float64)
             energies, forces = self._design(graph)
             per_atom = graph.node_counts.double()
@@ -110,6 +112,40 @@ class PairPotential:
         counts.index_put_(here, value.new_ones(graph.num_nodes), accumulate=True)
         energies = torch.cat([energies.reshape(len(graph), -1), counts], dim=1)
         return energies, torch.nn.functional.pad(forces, (0, self.elements))
+
+
+def disagreement(frames: AnyFrames, cutoff: float, references: Mapping[str, float]) -> str | None:
+    """Return what speaks against energies and forces of one unit and the right sign, in words; None: nothing.
+
+    A sum over pairs that is fitted to forces alone gives energies without having seen any. On trajectories of
+    molecules the true ones go with them by a factor between a half and one; not by a negative one, nor by
+    that of another unit.
+    """
+    some = frames.take(np.linspace(0, len(frames) - 1, min(CHECKED, len(frames))).astype(int)).whole()
+    of_forces = Frames(some.atoms, some.energy, some.forces, some.source)
+    pairs = PairPotential(cutoff, references, energy_weight=0.0).fit(of_forces)
+    known = np.isfinite(some.energy)
+    if known.sum() < LEAST or all(f is None for f in some.forces):
+        return None
+    counts = some.counts(some.elements)[known]
+    of_shape = lambda values: values - counts @ np.linalg.lstsq(counts, values, rcond=None)[0]
+    said = of_shape(np.array([p.energy for p in pairs.predict(of_forces)])[known])
+    true = of_shape(some.energy[known])
+    sizes = np.sqrt([said @ said, true @ true])
+    if sizes.min() < 1e-6 * known.sum():  # eV
+        return None
+    slope, correlation = said @ true / sizes[0] ** 2, said @ true / sizes.prod()
+    if abs(correlation) < CLEAR or 1 / FACTOR < slope < FACTOR:
+        return None
+    if slope < 0:
+        return (
+            "energies rise where forces push: are the forces gradients, with the other sign? (Energies go "
+            f"with what forces alone make of them by a factor of {slope:.2g}.)"
+        )
+    return (
+        f"energies go with what forces alone make of them by a factor of {slope:.3g}: are both in units of "
+        "one energy?"
+    )
 
 
 def _parts(frames: Frames) -> list[Frames]:

@@ -201,6 +201,16 @@ def test_references_are_added_in_double_precision(network):
     assert single.predict(atoms).energy - total == pytest.approx(bare.predict(atoms).energy, abs=1e-6)
 
 
+def test_what_is_wrong_with_one_of_many_structures_says_which():
+    """However many go before it; they are computed some at a time."""
+    model, good = potential(SchNet), molecule()
+    many = [good] * (2100 // len(good) + 1)
+    with pytest.raises(ValueError, match=f"Atom 1 of structure {len(many)}, HCl is Cl"):
+        model.predict([*many, Atoms("HCl", [[0, 0, 0], [0, 0, 1.3]])])
+    with pytest.raises(ValueError, match=rf"structure {len(many)} \(H2\): atoms 0 \(H\) and 1 .* one place"):
+        model.predict([*many, Atoms("H2")])
+
+
 @every
 def test_unknown_elements_are_refused(network):
     with pytest.raises(ValueError, match=r"Atom 1 of HCl is Cl, an element .* it knows H, C, O"):

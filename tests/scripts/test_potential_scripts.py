@@ -73,6 +73,37 @@ def test_metrics_are_those_of_the_model_that_comes_back(run, frames):
     assert metrics["test/force_mae"] == pytest.approx(1000 * np.mean(np.abs(wrong)), rel=1e-6)
 
 
+def test_frames_stream_from_a_store_to_the_same_numbers(run, frames, tmp_path):
+    """From the file into a store, and from a store without its file."""
+    from potential import load, potential
+
+    expected = json.loads((run / "metrics.json").read_text())
+    store = tmp_path / "store"
+    ways = ([f"data.path={frames}", f"data.store={store}"], [f"data.path={store}"])
+    for number, way in enumerate(ways):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        potential(config(directory, *way), directory)
+        found = json.loads((directory / "metrics.json").read_text())
+        for name in (n for n in expected if n.startswith("test/") or n.endswith("/frames")):
+            assert found[name] == pytest.approx(expected[name], rel=1e-4), name
+    assert (directory / "graphs" / "train" / "store.json").is_file()
+    assert load(config(tmp_path, f"data.path={store}/frames")).scale == load(config(tmp_path, *ways[0])).scale
+    with pytest.raises(RunError, match=r"data.energy_unit=Hartree: frames in a store .* are in eV"):
+        load(config(tmp_path, f"data.path={store}", "data.energy_unit=Hartree"))
+
+
+def test_forces_with_the_other_sign_are_warned_of(frames, tmp_path, caplog):
+    from potential import potential
+
+    turned = ase.io.read(frames, index=":")
+    for atoms in turned:
+        atoms.calc.results["forces"] = -atoms.get_forces()
+    ase.io.write(tmp_path / "turned.extxyz", turned)
+    potential(config(tmp_path / "run", f"data.path={tmp_path}/turned.extxyz"), tmp_path / "run")
+    assert "are the forces gradients, with the other sign?" in caplog.text
+
+
 def test_the_unit_and_a_file_of_test_frames(frames, tmp_path, caplog):
     from potential import load
 
@@ -138,7 +169,7 @@ def test_bad_input_for_predictions(run, tmp_path):
     with pytest.raises(RunError, match="Unknown options colour"):
         predict.main([f"run={run}", "input=a", "output=b", "colour=red"])
     ase.io.write(tmp_path / "w.extxyz", Atoms("W"))
-    with pytest.raises(ValueError, match="Atom 0 of W is W"):
+    with pytest.raises(RunError, match=r"w.extxyz: Atom 0 of W is W"):
         predict.main([f"run={run}", f"input={tmp_path}/w.extxyz", f"output={tmp_path}/b.extxyz"])
     assert not (tmp_path / "b.extxyz").exists()
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from sciml.builders import atoms_graph
 from sciml.datasets import Frames, potential_data, read_frames
 from sciml.datasets.frames import shipped_ethanol
-from sciml.datasets.potentials import target_graph
+from sciml.datasets.potentials import fit_references, target_graph
 from sciml.models import ContactNetwork, PaiNN, Prediction, SchNet
 from sciml.physics import SciMLCalculator
 from sciml.training.data import Batches
 from sciml.training.potential import PotentialTraining, errors, train_potential
-from sciml.training.potential_baselines import PairPotential, constant
+from sciml.training.potential_baselines import PairPotential, constant, disagreement
 from sciml.training.run import load_checkpoint
 
 SMALL = {"channels": 16, "layers": 2, "radial": 8, "cutoff": 4.0}
@@ -190,8 +190,8 @@ def test_lonely_atoms_and_pairs_out_of_reach_train_without_nan(ethanol):
 
 def test_coincident_atoms_are_named_with_their_file(ethanol):
     atoms = [Atoms("CO", [[0, 0, 0], [0, 0, 1]]), Atoms("CO", [[0, 0, 0], [0, 0, 0]])]
-    frames = Frames(atoms, np.zeros(2), [None, None], "some.extxyz")
-    with pytest.raises(ValueError, match=r"some.extxyz: structure 1 \(CO\): atoms 0 .* stand at one place"):
+    frames = Frames(atoms, np.zeros(2), [None, None], "some.extxyz").take(np.array([0, 1, 0])[::-1])
+    with pytest.raises(ValueError, match=r"some.extxyz, frame 1 \(CO\): atoms 0 .* stand at one place"):
         target_graph(frames, 4.0, {"C": 0.0, "O": 0.0})
 
 
@@ -343,6 +343,35 @@ def test_the_sum_over_pairs_is_right_where_pairs_are_all_there_is():
 
 
 # ------------------------------------------------------------------ use
+
+
+@pytest.mark.parametrize(
+    ("energy", "forces", "message"),
+    [
+        (1.0, 1.0, None),
+        (0.0367, 0.0367, None),  # one wrong unit for both is seen in their spread
+        (1.0, -1.0, "gradients, with the other sign"),
+        (23.06, 1.0, "units of one energy"),
+        (1.0, 23.06, "units of one energy"),
+    ],
+)
+def test_energies_and_forces_that_do_not_belong_together_are_seen(ethanol, energy, forces, message):
+    frames = ethanol.train
+    changed = Frames(frames.atoms, energy * frames.energy, [forces * f for f in frames.forces])
+    found = disagreement(changed, 4.0, fit_references(changed))
+    assert found is None if message is None else message in found
+
+
+def test_nothing_is_said_of_what_cannot_be_compared(ethanol):
+    some, references = ethanol.train.take(np.arange(20)), ethanol.references
+    lonely = Frames([Atoms("C")] * 20, np.linspace(0, 1, 20), [np.zeros((1, 3))] * 20)
+    for frames in (
+        Frames(some.atoms, some.energy, [None] * 20),
+        Frames(some.atoms, np.full(20, np.nan), some.forces),
+        some.take(np.arange(3)),
+        lonely,
+    ):
+        assert disagreement(frames, 4.0, references) is None
 
 
 def start(data, temperature=300):

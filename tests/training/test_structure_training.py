@@ -1,6 +1,7 @@
 """Properties of structures: files to a store, training from it, and what is physics in the readouts."""
 
 import csv
+import re
 
 import ase.io
 import numpy as np
@@ -52,7 +53,7 @@ def write_arrays(path, records):
 
 
 def write_tables(folder, records):
-    """As the package qm9pack has them: lists as text, energies in Hartree."""
+    """As the package qm9pack has them: lists as text, whole numbers as ``1.``, energies in Hartree."""
     folder.mkdir()
     half = len(records) // 2
     for part, some in enumerate((records[:half], records[half:]), start=1):
@@ -70,11 +71,14 @@ def write_tables(folder, records):
             )
             for i, (atoms, u0, gap, mu) in enumerate(some):
                 symbols = str(list(atoms.symbols)).replace(" ", "")
-                writer.writerow([f"dsgdb9nsd_{i}.xyz", symbols, atoms.positions.tolist(), u0, gap, mu])
+                whole = str(atoms.positions.tolist()).replace(" ", "")
+                positions = re.sub(r"\.0(?=[,\]])", ".", whole)
+                writer.writerow([f"dsgdb9nsd_{i}.xyz", symbols, positions, u0, gap, mu])
 
 
 def test_tables_and_arrays_are_the_same_set(tmp_path):
     records = small_set(6)
+    records[1][0].positions[:2] = [[0.5, 0.0, 1.0], [-0.5, 0.0, 1.0]]
     write_arrays(tmp_path / "a.npz", records)
     write_tables(tmp_path / "tables", records)
     stores = [
