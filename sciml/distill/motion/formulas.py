@@ -11,7 +11,7 @@ import sympy
 
 from sciml.distill.expression import complexity, evaluate, parameters
 from sciml.distill.front import EFFECTIVE_ROWS, Candidate, Front
-from sciml.distill.motion.bank import held_out_rows
+from sciml.distill.motion.bank import SIMULATIONS, held_out_rows
 from sciml.distill.motion.model import Fit, Model, Part, fit_rows, part, residuals
 from sciml.distill.motion.rows import Observed, energy
 from sciml.distill.motion.simpler import ODD, flattened, odd_exponents, released, simpler_forms
@@ -34,6 +34,7 @@ BIASED = 1.15  # of the splines' mean squared residual
 FLOOR = 1e-13  # share of the squared accelerations below which fits are equal
 LEFT = 1.1  # times the noise that formulas may leave
 STEEPEST = 20  # exponent
+PAIRS = 200_000  # of particles, over all times, by which formulas are told apart; the last fit sees all
 NEGLIGIBLE = 1e-9  # share of the squared accelerations for which no force is worth its name
 
 
@@ -72,15 +73,17 @@ class Formulas:
         self, observed: Observed, fitter: Fitter, *, seconds: float, seed: int = 0, backend="structured",
         on_front: Callable[[str, Front], None] | None = None,
     ) -> None:  # fmt: skip
-        self.observed, self.fitter = observed, fitter
+        _, times, particles, _ = observed.position.shape
+        enough = max(SIMULATIONS, PAIRS // (times * particles**2))
+        self.observed, self.fitter = observed.first(enough), fitter
         self.seconds, self.seed, self.backend, self.on_front = seconds, seed, backend, on_front
-        self.held = held_out_rows(observed)
+        self.held = held_out_rows(self.observed)
         self.spline_loss = 0.0
         self.probes: list[list[Part]] = []
         self.probed = 0
         self.coarse = observed.kind == "position" and observed.noise_known
         self.rows = min(fitter.rows, EFFECTIVE_ROWS)
-        self.energy = energy(observed)
+        self.energy = energy(self.observed)
 
     @property
     def floor(self) -> float:

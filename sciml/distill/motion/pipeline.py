@@ -14,7 +14,7 @@ from sciml.datasets.trajectories import Trajectories
 from sciml.distill.expression import complexity
 from sciml.distill.front import Front
 from sciml.distill.law import Law
-from sciml.distill.motion.bank import RESOLVED, Bank, fill
+from sciml.distill.motion.bank import RESOLVED, Bank, fill, held_out_rows
 from sciml.distill.motion.choose import FLOORS, Chooser, Structures
 from sciml.distill.motion.final import WITHIN, Final, decide
 from sciml.distill.motion.formulas import Chosen, Formulas
@@ -106,13 +106,14 @@ def discover(
         chooser = Chooser(fitter, observed.noise_known, labels, mass)
     formulas = Formulas(observed, fitter, seconds=seconds, seed=seed, backend=backend, on_front=on_front)
     structures, chosen = _forces(chooser, formulas, spent)
+    held = held_out_rows(observed)
     with _timed("refit", spent):
-        fit = fit_rows(normalized(chosen.fit.model), observed, formulas.held, most=30)
+        fit = fit_rows(normalized(chosen.fit.model), observed, held, most=30)
         final = _by_paths(fit, chosen, observed, structures, fitter.bank)
         if final is not None:
             model = final.fit.model
-            fit = replace(fit_rows(model, observed, formulas.held, most=0), errors=final.fit.errors)
-    evidence = _evidence(fit, structures, observed, formulas.held, final)
+            fit = replace(fit_rows(model, observed, held, most=0), errors=final.fit.errors)
+    evidence = _evidence(fit, structures, observed, held, final)
     with _timed("outside", spent):
         beyond = outside(fit, observed)
     rivals = _rivals(fit, chosen, structures, fitter.bank) if final is None else list(final.rivals)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -80,6 +81,14 @@ class Observed:
         """Whether noise of positions is told from motion, and is more than rounding."""
         spread = float(np.std(self.position - self.position.mean((0, 1))))
         return self.spacing >= RESOLVED and float(np.median(self.path_noise)) > ROUNDING * spread
+
+    def first(self, number: int) -> Observed:
+        """Return the first simulations alone; they keep their numbers."""
+        few = slice(0, number)
+        names = ("position", "velocity", "operators", "targets", "valid", "sigma", "path_noise")
+        near = None if self.near is None else self.near[few]
+        some: dict[str, Any] = {name: getattr(self, name)[few] for name in names}
+        return replace(self, data=self.data.select(simulations=few), near=near, **some)
 
 
 def observe(data: Trajectories) -> Observed:
