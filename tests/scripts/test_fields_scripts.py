@@ -1,26 +1,13 @@
 """The road from a file of fields to its equation, by the commands."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import command
 
 import sciml
 from sciml.distill import Law
-
-ROOT = Path(__file__).parents[2]
-
-
-def command(script, *arguments):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, str(ROOT / f"scripts/{script}.py"), *arguments],
-        capture_output=True, text=True, timeout=240, check=False, env=environment,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from commands import command
 from rdkit import Chem
-from test_scripts import command, config
+from test_scripts import config
 
 import sciml
 from sciml.training.errors import RunError

@@ -1,26 +1,14 @@
 """scripts/residual.py on a small run: what it writes, and what it says where it cannot."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import command
 
 from sciml.datasets import simulated, write_npz
 from sciml.distill import Law
-
-ROOT = Path(__file__).parents[2]
-
-
-def command(*arguments):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment
-    )
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +18,7 @@ def run_dir(tmp_path_factory):
         folder / "three.npz", simulated("gravity", particles=3, simulations=1, times=300, dt=0.005, seed=3)
     )
     done = command(
-        ROOT / "scripts/discover.py", "experiment=messages", f"data.path={folder}/three.npz",
+        "discover", "experiment=messages", f"data.path={folder}/three.npz",
         f"run_dir={folder}/run", "model.output=log",
         "residual.looks=[{receivers: [p0, p1], senders: [p2]}]",
     )  # fmt: skip
@@ -53,16 +41,15 @@ def test_a_look_that_finds_nothing_leaves_the_law_as_it_is(run_dir):
 
 @pytest.mark.slow
 def test_wrong_names_and_no_looks_say_so(run_dir):
-    script = ROOT / "scripts/residual.py"
-    done = command(script, f"run={run_dir}", "looks=[{receivers: [p0], senders: [moon]}]")
+    done = command("residual", f"run={run_dir}", "looks=[{receivers: [p0], senders: [moon]}]")
     assert done.returncode == 1
     assert "has no particle 'moon'; it has p0, p1, p2" in done.stderr
     assert "Traceback" not in done.stderr
-    done = command(script, f"run={run_dir}", "looks=[{receiver: [p0]}]")
+    done = command("residual", f"run={run_dir}", "looks=[{receiver: [p0]}]")
     assert done.returncode == 1
     assert "receivers" in done.stderr
     assert "Traceback" not in done.stderr
-    done = command(script, f"run={run_dir}", "looks=[]")
+    done = command("residual", f"run={run_dir}", "looks=[]")
     assert done.returncode == 1
     assert "residual.looks is empty" in done.stderr
     assert torch.get_default_dtype() == torch.float32

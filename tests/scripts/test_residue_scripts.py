@@ -1,21 +1,17 @@
 """The commands on structures: train on a folder, fold by fold, and find a law from contacts."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import common
 import numpy as np
 import pytest
+from commands import command
 from omegaconf import open_dict
 
 import sciml
 from sciml.datasets.structures import shipped
 from sciml.training.errors import RunError
 
-ROOT = Path(__file__).parents[2]
 NAMES = ("1ubi.pdb.gz", "1ejg.pdb.gz", "5pti.cif.gz", "1a8o.cif.gz", "1orc.pdb.gz")
 SMALL = {"channels": 8, "vectors": 2, "edge_channels": 4, "layers": 1}
 
@@ -83,14 +79,6 @@ def test_another_task_in_the_same_directory_is_refused(folder, tmp_path):
     residues(residue_config(tmp_path, folder), tmp_path)
     with pytest.raises(RunError, match="another data"):
         residues(residue_config(tmp_path, folder, "data.task=type"), tmp_path)
-
-
-def command(script, *arguments):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, str(ROOT / f"scripts/{script}.py"), *arguments],
-        capture_output=True, text=True, timeout=240, check=False, env=environment,
-    )  # fmt: skip
 
 
 def test_too_few_contacts_end_with_status_3_and_a_report(folder, tmp_path):

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import common
 import numpy as np
 import pytest
+from commands import ROOT, command
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict
 
@@ -19,7 +19,6 @@ from sciml.datasets import simulated, write_npz
 from sciml.distill import Law
 from sciml.training.errors import RunError
 
-ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(p.stem for p in (ROOT / "conf/experiment").glob("*.yaml"))
 SMALL = {"task.stages.adam.epochs": 1, "task.stages.levenberg_marquardt.epochs": 1, "data.split.frames": 8}
 
@@ -37,14 +36,6 @@ def config(*overrides, run_dir=None):
     with open_dict(found):
         found.name, found.run_dir = "test", str(run_dir)
     return found
-
-
-def command(script, *arguments, **options):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | options.pop("env", {})
-    return subprocess.run(
-        [sys.executable, str(ROOT / f"scripts/{script}.py"), *arguments],
-        capture_output=True, text=True, timeout=240, check=False, env=environment, **options,
-    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- configuration

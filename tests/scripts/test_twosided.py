@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from test_scripts import command, config
+from commands import command
+from test_scripts import config
 
 import sciml
 from sciml.datasets import read_pairs, write_pairs
