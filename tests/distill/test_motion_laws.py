@@ -8,12 +8,14 @@ import sympy
 from scipy.integrate import solve_ivp
 
 from sciml.datasets.trajectories import Trajectories
+from sciml.distill.expression import parse
 from sciml.distill.motion.bank import fill
 from sciml.distill.motion.choose import Chooser
 from sciml.distill.motion.model import Model, part
 from sciml.distill.motion.paths import cut, fit_paths
 from sciml.distill.motion.pipeline import discover
 from sciml.distill.motion.rows import encounters, observe, weak_forms
+from sciml.distill.motion.simpler import extends
 from sciml.distill.motion.smooth import smooth
 from sciml.distill.motion.structure import Fitter, Strength
 from sciml.distill.motion.verdict import Evidence, judge
@@ -164,6 +166,22 @@ def test_paths_recover_constants_within_their_errors_and_leave_the_noise():
     assert wrong.chi2 > 2
     with pytest.raises(ValueError, match="cannot be followed"):
         cut(observed, 6.0, guide=wrong.model)
+
+
+@pytest.mark.parametrize(
+    ("longer", "extended"),
+    [
+        ("-0.3996/r + 0.0023/r**2", True),
+        ("(-0.399 + 0.0002/sin(r)**2)/r", True),
+        ("-0.30/r + 0.05/r**2", False),  # what was added matters
+        ("-0.42*exp(-0.1*r)/r", False),  # so does a screen
+        ("-0.4/r**1.05", False),  # another form: no number of it is zero in the law
+        ("-0.4/r", False),
+    ],
+)
+def test_a_formula_with_a_term_that_hardly_matters_is_no_other_law(longer, extended):
+    found = extends(parse(longer, ["r"]), parse("-0.397/r", ["r"]), {"r": (0.3, 3.0)})
+    assert found == extended
 
 
 # -------------------------------------------------------------- the whole chain

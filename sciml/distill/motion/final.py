@@ -13,7 +13,7 @@ from sciml.distill.expression import complexity
 from sciml.distill.motion.model import Model
 from sciml.distill.motion.paths import SPACINGS, PathFit, Pieces, cut, fit_paths
 from sciml.distill.motion.rows import Observed
-from sciml.distill.motion.simpler import ODD, flattened, odd_exponents, same_values, simpler_forms
+from sciml.distill.motion.simpler import ODD, extends, flattened, odd_exponents, same_values, simpler_forms
 from sciml.distill.motion.verdict import CLOSE
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,8 @@ def decide(models: Sequence[Model], observed: Observed, ranges: Ranges) -> Final
     rivals: list[str] = []
     for _, fit in sorted(fits, key=lambda f: f[0]):
         words = _differences(fit.model, best[1].model, ranges)
-        if _evidence(fit) < least + CLOSE and words and words not in rivals:
+        needless = _adds_to(fit.model, best[1].model, ranges)
+        if _evidence(fit) < least + CLOSE and words and words not in rivals and not needless:
             rivals.append(words)
     return Final(best[1], best[0], tuple(rivals), far)
 
@@ -160,6 +161,17 @@ def _differences(other: Model, best: Model, ranges: Ranges) -> str:
         if not alike or not same_values(a.expression, b.expression, ranges):
             words.append(f"({_short(a.expression)})*{a.vector}")
     return " + ".join(words)
+
+
+def _adds_to(other: Model, best: Model, ranges: Ranges) -> bool:
+    """Whether another law is the best one with terms added that hardly matter where the data are."""
+    if len(other.parts) != len(best.parts):
+        return False
+    return all(
+        (a.vector, a.strength) == (b.vector, b.strength)
+        and (same_values(a.expression, b.expression, ranges) or extends(a.expression, b.expression, ranges))
+        for a, b in zip(_ordered(other), _ordered(best), strict=True)
+    )
 
 
 def _short(expression) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import sympy
 
 from sciml.distill.expression import evaluate
+from sciml.distill.front import shape
 from sciml.distill.motion.model import Part, part
 from sciml.distill.select import round_exponents
 
@@ -105,3 +106,25 @@ def same_values(
     values = [np.asarray(evaluate(e, grid), dtype=float) for e in (a, b)]
     scale = np.abs(values[1]).max()
     return bool(np.allclose(values[0], values[1], atol=near * scale, rtol=near))
+
+
+def extends(
+    longer: sympy.Expr, formula: sympy.Expr, ranges: Mapping[str, tuple[float, float]], near: float = 0.03
+) -> bool:
+    """Whether a formula is another one with a number more that hardly matters where the data are.
+
+    Args:
+        longer: with another number in place of zero.
+        formula: in the same invariant.
+        ranges: least and largest value of each invariant, see `Bank.ranges`.
+        near: relative difference that is allowed over half of the range.
+    """
+    if longer.free_symbols != formula.free_symbols or len(formula.free_symbols) != 1:
+        return False
+    form = shape(sympy.simplify(formula))
+    without = (longer.xreplace({number: sympy.Integer(0)}) for number in longer.atoms(sympy.Float))
+    if not any(shape(sympy.simplify(e)) == form for e in without):
+        return False
+    name = str(next(iter(formula.free_symbols)))
+    a, b = (evaluate(e, {name: np.geomspace(*ranges[name], 30)}) for e in (longer, formula))
+    return bool(np.nanmedian(np.abs(a - b) / np.maximum(np.abs(b), 1e-300)) < near)
