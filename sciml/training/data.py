@@ -55,13 +55,16 @@ class Batches(IterableDataset):
             yield self.graph[ids[first::step].to(self.graph.device)]
 
     def _parts(self, order: Tensor) -> Iterable[Tensor]:
-        """Divide the order into batches; where edges count, a graph belongs where its first edge falls."""
+        """Divide the order into batches; where edges count, a graph belongs where its first edge falls.
+
+        One without edges behind all others belongs to the last.
+        """
         if self.batch_size is None:
             return (order,)
         if self.edges is None:
             return order.split(self.batch_size)
         counts = self.graph.edge_counts.cpu()[order]
-        place = (counts.cumsum(0) - counts) // self.edges
+        place = ((counts.cumsum(0) - counts) // self.edges).clamp(max=len(self) - 1)
         return order.split(torch.unique_consecutive(place, return_counts=True)[1].tolist())
 
 

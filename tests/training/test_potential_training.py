@@ -10,7 +10,7 @@ from ase.md.nose_hoover_chain import NoseHooverChainNVT
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sciml.builders import atoms_graph
@@ -159,6 +159,7 @@ def test_learning_rates(ethanol, schedule, expected):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=30), st.integers(1, 200), st.integers(0, 99))
+@example([1, 1, 6], 10, 0)  # all edges come first, and fill batches exactly
 def test_batches_by_edges_have_about_so_many(sizes, edges, seed):
     graph = atoms_graph([Atoms(f"Ar{n}", np.arange(3 * n).reshape(n, 3) / 3) for n in sizes], 3.0)
     parts = list(Batches(graph, 8, seed, edges))
