@@ -82,6 +82,29 @@ class Detached(Attention):
         return edges.vectors().detach() + 0 * edges.vectors()
 
 
+class Steeper(torch.autograd.Function):
+    """The identity, with a slope that is wrong by a hundredth."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 1.01 * gradient
+
+
+class OneSlopeOff(Attention):
+    """Of two parameters the one that matters a thousand times less."""
+
+    def __init__(self):
+        super().__init__()
+        self.small = torch.nn.Parameter(torch.tensor(0.3))
+
+    def message(self, edges):
+        return edges.vectors() * (1 + 1e-3 * Steeper.apply(self.small))
+
+
 class Synchronizing(Attention):
     def score(self, edges):
         return super().score(edges) * float(self.key)
@@ -113,6 +136,7 @@ class Leaking(Attention):
         (contract.smooth_cutoff, Sharp, "not close"),
         (contract.fused, WrongFused, "not close"),
         (contract.gradients, Detached, "Jacobian mismatch"),
+        (contract.gradients, OneSlopeOff, "Jacobian mismatch"),
         (contract.meta, Synchronizing, "meta tensors"),
         (contract.meta, OtherDevice, "device"),
         (contract.precision, DoubleOnly, "is float64"),

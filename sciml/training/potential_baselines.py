@@ -122,11 +122,11 @@ def disagreement(frames: AnyFrames, cutoff: float, references: Mapping[str, floa
     that of another unit.
     """
     some = frames.take(np.linspace(0, len(frames) - 1, min(CHECKED, len(frames))).astype(int)).whole()
-    of_forces = Frames(some.atoms, some.energy, some.forces, some.source)
-    pairs = PairPotential(cutoff, references, energy_weight=0.0).fit(of_forces)
     known = np.isfinite(some.energy)
     if known.sum() < LEAST or all(f is None for f in some.forces):
         return None
+    of_forces = Frames(some.atoms, some.energy, some.forces, some.source)
+    pairs = PairPotential(cutoff, references, energy_weight=0.0).fit(of_forces)
     counts = some.counts(some.elements)[known]
     of_shape = lambda values: values - counts @ np.linalg.lstsq(counts, values, rcond=None)[0]
     said = of_shape(np.array([p.energy for p in pairs.predict(of_forces)])[known])

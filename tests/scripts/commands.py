@@ -4,7 +4,6 @@ Processes are forked from one that has imported the large libraries, which take 
 what is tested here. That one is started afresh: nothing of the tests is in it.
 """
 
-import contextlib
 import multiprocessing
 import os
 import runpy
@@ -52,7 +51,5 @@ def _run(arguments, environment, folder, out, error):
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT
         os.dup2(os.open(path, flags), number)
     sys.argv = arguments
-    sys.path[:0] = [str(Path(arguments[0]).parent), str(ROOT)]
-    with contextlib.suppress(ValueError):  # of the tests' own, where they were passed on
-        sys.path.remove("")
+    sys.path[:] = [str(ROOT / "scripts"), str(ROOT), *filter(None, sys.path)]  # not the folder it runs in
     runpy.run_path(arguments[0], run_name="__main__")

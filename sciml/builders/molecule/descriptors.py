@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -36,10 +37,21 @@ def rdkit_names() -> tuple[str, ...]:
     return tuple(name for name, _ in Descriptors.descList if name not in LEFT_OUT)
 
 
-# Name of the group: its names, and its numbers of molecules.
-DESCRIPTORS: dict[str, tuple[Callable[[], tuple[str, ...]], Callable[[Sequence[Chem.Mol]], Table]]] = {
-    "rdkit": (rdkit_names, rdkit_descriptors),
-    "solvation": (lambda: NAMES, solvation_descriptors),
+class Group(NamedTuple):
+    """Descriptors that are computed together.
+
+    Attributes:
+        names: gives their names, in order.
+        values: gives them for molecules.
+    """
+
+    names: Callable[[], tuple[str, ...]]
+    values: Callable[[Sequence[Chem.Mol]], Table]
+
+
+DESCRIPTORS = {
+    "rdkit": Group(rdkit_names, rdkit_descriptors),
+    "solvation": Group(lambda: NAMES, solvation_descriptors),
 }
 
 
@@ -49,7 +61,7 @@ def descriptor_names(groups: Sequence[str] = ("rdkit",)) -> tuple[str, ...]:
     Raises:
         ValueError: an unknown group.
     """
-    return tuple(name for group in _known(groups) for name in DESCRIPTORS[group][0]())
+    return tuple(name for group in _known(groups) for name in DESCRIPTORS[group].names())
 
 
 def molecule_descriptors(mols: Sequence[Chem.Mol], groups: Sequence[str] = ("rdkit",)) -> Table:
@@ -58,7 +70,7 @@ def molecule_descriptors(mols: Sequence[Chem.Mol], groups: Sequence[str] = ("rdk
     Raises:
         ValueError: an unknown group.
     """
-    parts = [DESCRIPTORS[group][1](mols) for group in _known(groups)]
+    parts = [DESCRIPTORS[group].values(mols) for group in _known(groups)]
     return np.concatenate(parts, axis=1) if parts else np.zeros((len(mols), 0))
 
 

@@ -94,8 +94,8 @@ def decide(models: Sequence[Model], observed: Observed, ranges: Ranges) -> Final
     rivals: list[str] = []
     for _, fit in sorted(fits, key=lambda f: f[0]):
         words = _differences(fit.model, best[1].model, ranges)
-        needless = _adds_to(fit.model, best[1].model, ranges)
-        if _evidence(fit) < least + CLOSE and words and words not in rivals and not needless:
+        near = _evidence(fit) < least + CLOSE and words and words not in rivals
+        if near and not _adds_to(fit.model, best[1].model, ranges):
             rivals.append(words)
     return Final(best[1], best[0], tuple(rivals), far)
 
