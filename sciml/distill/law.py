@@ -17,6 +17,7 @@ from sciml.distill import law_file
 from sciml.distill.expression import evaluate
 from sciml.distill.parser import check_names
 from sciml.distill.terms import Term, check_terms, total, written
+from sciml.physics.vectors import VECTORS
 
 VERDICTS = ("law", "ambiguous", "none")
 
@@ -123,8 +124,9 @@ class Law:
 
     @property
     def latex(self) -> str:
-        """The expression, with the names of the constants, in LaTeX."""
-        return sympy.latex(self.expression)
+        """The expression, with the names of the constants and vectors as they are written, in LaTeX."""
+        typeset = {sympy.Symbol(name): vector.latex for name, vector in VECTORS.items()}
+        return sympy.latex(self.expression, symbol_names=typeset)
 
     @property
     def units(self) -> dict[str, str]:

@@ -99,13 +99,13 @@ VECTORS: dict[str, Direction] = {
     "w_vec": _pair(lambda d, u: u, "along the relative velocity", latex=r"\vec w"),
     "w_across": _pair(lambda d, u: across(u, d), "along the relative velocity, across the "
                       "line of centres", latex=r"\vec w_\perp"),
-    "w_turned": _pair(lambda d, u: turned(u), "across the relative velocity", (2,), r"\vec w_{90°}"),
+    "w_turned": _pair(lambda d, u: turned(u), "across the relative velocity", (2,), r"\vec w_{90^\circ}"),
     "r_cross_w": _pair(lambda d, u: cross(unit(d), u), "across the plane of motion of the two", (3,),
                        r"\hat r\times\vec w"),
     "v_vec": _node(lambda x, v: v, "along the velocity", latex=r"\vec v"),
-    "v_turned": _node(lambda x, v: turned(v), "across the velocity", (2,), r"\vec v_{90°}"),
+    "v_turned": _node(lambda x, v: turned(v), "across the velocity", (2,), r"\vec v_{90^\circ}"),
     "x_vec": _node(lambda x, v: x, "from the origin", latex=r"\vec x"),
-    "x_turned": _node(lambda x, v: turned(x), "around the origin", (2,), r"\vec x_{90°}"),
+    "x_turned": _node(lambda x, v: turned(x), "around the origin", (2,), r"\vec x_{90^\circ}"),
 } | {
     f"e_{name}": _node(lambda x, v, k=k: axis(x, k), f"along the {name} axis", (2, 3)[k // 2:],
                        rf"\vec e_{name}")

@@ -15,6 +15,7 @@ from sciml.distill.calculator import LawCalculator
 from sciml.distill.export import LawModule, table
 from sciml.distill.forces import Forces
 from sciml.distill.law import Constant, Law
+from sciml.distill.report.page import mathml
 from sciml.distill.simulate import simulate
 from sciml.distill.terms import Term
 from sciml.models import InteractionNetwork
@@ -155,6 +156,18 @@ def test_forces_without_a_potential_have_no_energy(term, why):
     assert np.isfinite(atoms.get_forces()).all()
     with pytest.raises(PropertyNotImplementedError, match=why):
         atoms.get_potential_energy()
+
+
+def test_vectors_are_written_as_vectors():
+    law = Law.of_terms([Term(a / r), Term(-b, "v_vec"), Term(b, "w_across")], "F", dict.fromkeys(("r",), ""),
+                       constants={"a": Constant(1.0), "b": Constant(2.0)}, inertia="mass")  # fmt: skip
+    assert r"\hat r" in law.latex
+    assert r"- b \vec v" in law.latex
+    assert r"\vec w_\perp" in law.latex
+    page = str(mathml(law.expression))
+    assert '<mover accent="true"><mi>r</mi><mo>^</mo></mover>' in page
+    assert '<mover accent="true"><mi>v</mi><mo>→</mo></mover>' in page
+    assert "hat<" not in page
 
 
 def test_units_that_are_no_lengths_are_refused():

@@ -19,6 +19,7 @@ from sciml.distill.report.contract import DETERMINED, FORMAT, law_entry, rollout
 from sciml.distill.report.page import VERDICTS, environment, mathml, rollout_pictures, span
 from sciml.distill.terms import Term
 from sciml.physics.vectors import VECTORS
+from sciml.plotting.laws import rounded
 
 
 def motion_report(
@@ -251,5 +252,6 @@ def force_curves(found: Discovery) -> list[tuple[str, str, np.ndarray, np.ndarra
             continue
         value = evaluate(p.expression, {p.argument: table.argument})
         x, y = found.natural.size(p.argument), found.natural.scalar(p.vector)
-        curves.append((f"{p.vector}: {p.expression!s:.60}", p.argument, table.argument * x, value * y))
+        label = f"{p.vector}: {rounded(p.expression)!s:.60}"
+        curves.append((label, p.argument, table.argument * x, value * y))
     return curves

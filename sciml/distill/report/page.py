@@ -34,6 +34,8 @@ SIGNS = {
     "<mo>(</mo>": '<mo form="prefix" stretchy="true">(</mo>',
     "<mo>)</mo>": '<mo form="postfix" stretchy="true">)</mo>',
 }
+VECTOR = re.compile("<msub><mi>([a-z])</mi><mi>(hat|vec)</mi></msub>")  # as vectors are called
+ARROWS = {"hat": "^", "vec": "→"}
 VERDICTS = {"law": ("✓", "law"), "ambiguous": ("?", "ambiguous"), "none": ("✕", "no law")}
 
 
@@ -117,6 +119,7 @@ def mathml(expression: sympy.Expr, target: str = "") -> Any:
         body = write(sympy.Symbol(target), printer="presentation") + "<mo>=</mo>" + body
     for plain, typeset in SIGNS.items():
         body = body.replace(plain, typeset)
+    body = VECTOR.sub(lambda m: f'<mover accent="true"><mi>{m[1]}</mi><mo>{ARROWS[m[2]]}</mo></mover>', body)
     return Markup(f'<math displaystyle="true">{body}</math>')
 
 
