@@ -92,7 +92,7 @@ def fit_process(
         """Return the negative log marginal likelihood and its derivatives (equation 5.9)."""
         K = np.exp(p[-2] - 0.5 * differences @ np.exp(-2 * p[:v]))
         try:
-            noisy = K + np.diag(np.exp(p[-1]) * shape[:few] + 1e-9)
+            noisy = K + np.diag(np.exp(p[-1]) * shape[:few] + _jitter(p))
             L = scipy.linalg.cholesky(noisy, lower=True, check_finite=False)
         except np.linalg.LinAlgError:
             return 1e10, np.zeros_like(p)
@@ -112,9 +112,14 @@ def fit_process(
     p = found.x
     inputs = (X[:ROWS] - center) / (spread * np.exp(p[:v]))
     K = np.exp(p[-2] - 0.5 * _squared_distances(inputs, inputs))
-    K += np.diag(np.exp(p[-1]) * shape[:ROWS] + 1e-9)
+    K += np.diag(np.exp(p[-1]) * shape[:ROWS] + _jitter(p))
     alpha = scipy.linalg.solve(K, (t[:ROWS] - mean) / size, assume_a="pos", check_finite=False)
     return Process(inputs, alpha * size, center, spread, mean, -float(found.fun) - few * np.log(size), p)
+
+
+def _jitter(p: Values) -> float:
+    """Return a variance below any noise that keeps covariances of any amplitude well-conditioned."""
+    return 1e-9 + 1e-11 * float(np.exp(p[-2]))
 
 
 @dataclass(frozen=True)
