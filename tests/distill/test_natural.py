@@ -13,7 +13,7 @@ from sciml.distill.motion.pipeline import discover
 from sciml.distill.parser import parse
 from sciml.distill.terms import Term
 
-NAMES = ["c0", "c1", "c2", "m_i", "m_j", "r", "w_r", "v_i"]
+NAMES = ["c0", "c1", "c2", "m_i", "m_j", "q_i", "q_j", "r", "w_r", "v_i"]
 METRES = Natural(1e9, 1e5)
 
 
@@ -51,6 +51,44 @@ def test_constants_take_up_units_with_their_errors():
     assert found.constants["c0"].standard_error == pytest.approx(0.02 * 1e17)
     assert found.constants["c1"].value == pytest.approx(0.7e-5)
     assert found.terms[0].expression == parse("c0*m_i*m_j/r**2", NAMES)
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        [("c0*m_i*m_j/r**2", "r_hat"), ("-c1*m_i", "v_vec"), ("c2*q_i", "e_x")],
+        [("m_i*m_j*(c0 + c1/r**2)/r", "r_hat"), ("c2*q_i", "v_vec")],
+        [("c0*q_i*q_j*exp(-c1*r)/r", "r_hat"), ("c2*v_i", "v_vec")],
+        [("c0*m_i*m_j*r**(-c1)", "r_hat"), ("m_i*sin(v_i)", "v_vec")],  # no units for the constants
+        [("c0*m_j**2/r", "r_hat"), ("c1*m_i*q_i", "x_vec")],
+    ],
+)
+@pytest.mark.parametrize("inertia", ["", "mass"])
+def test_masses_and_charges_of_any_size_are_brought_back(terms, inertia):
+    rng = np.random.default_rng(2)
+    given = {"mass": rng.uniform(0.5, 2, 4), "charge": rng.normal(size=4)}
+    units = Natural(1e11, 1e7, {"mass": 1e30, "charge": 1e-19})
+    inside = law(*terms, inertia=inertia)
+    x, v = rng.normal(size=(2, 4, 3))
+    there = Forces(units.outside(inside), units.given(given))
+    acceleration = there(x * units.length, v * units.length / units.time) * units.time**2 / units.length
+    np.testing.assert_allclose(acceleration, Forces(inside, given)(x, v), rtol=1e-10)
+
+
+def test_natural_units_of_properties_are_powers_of_ten_near_them():
+    (x, _, _), t = simulate(pairs(lambda r: 2 / r**2), 3, 2)
+    shape = x.shape[0], x.shape[2]
+    mass = np.broadcast_to([2e30, 6e24, 7e22], shape)
+    given = {"mass": mass, "charge": np.broadcast_to([1.0, -2.0, 0.0], shape)}
+    data = Trajectories(x, t, properties=given | {"index": np.full(shape, 1e5)})
+    units = Natural.of(data)
+    assert units.properties == {
+        "mass": 1e25
+    }  # charges are of order one; what is the same for all is not read
+    inside = units.inside(data).properties
+    np.testing.assert_allclose(inside["mass"] * 1e25, mass)
+    np.testing.assert_array_equal(inside["charge"], given["charge"])
+    assert "mass in 1e+25" in units.words
 
 
 def test_data_of_order_one_stay_as_they_are():

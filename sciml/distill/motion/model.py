@@ -11,10 +11,10 @@ import scipy.optimize
 import sympy
 from jaxtyping import Float, Int
 
+from sciml.distill.motion.pull import Pull
 from sciml.distill.motion.rows import Observed
 from sciml.distill.motion.structure import Strength
-from sciml.physics.differentiate import nearest_image
-from sciml.physics.vectors import NODE_INVARIANTS, PAIR_INVARIANTS, VECTORS
+from sciml.physics.vectors import VECTORS
 
 Array = np.ndarray
 
@@ -125,10 +125,11 @@ class Model:
         parts = tuple(
             replace(p, constants=tuple((n, numbers[n]) for n, _ in p.constants)) for p in self.parts
         )
-        u, w = self._strengths(np.asarray(values))
+        u, w = self.strengths(np.asarray(values))
         return replace(self, parts=parts, receiver=u, sender=w)
 
-    def _strengths(self, values: Float[Array, "*sets parameters"]) -> tuple[Array, Array]:
+    def strengths(self, values: Float[Array, "*sets parameters"]) -> tuple[Array, Array]:
+        """Return the strengths of all particles as receivers and senders at other parameters."""
         lead = values.shape[:-1]
         u = np.broadcast_to(self.receiver, (*lead, len(self.receiver))).copy()
         w = np.broadcast_to(self.sender, (*lead, len(self.sender))).copy()
@@ -141,7 +142,8 @@ class Model:
         return u, w
 
     @cached_property
-    def _functions(self) -> list[Callable]:
+    def functions(self) -> list[Callable]:
+        """The formulas of the parts, of their argument and constants."""
         return [_compiled(p.template, (p.argument or "_", *(n for n, _ in p.constants))) for p in self.parts]
 
     def acceleration(
@@ -152,57 +154,7 @@ class Model:
         simulation: Int[Array, "*batch"] | int = 0,
     ) -> Float[Array, "*batch particles dim"]:
         """Return accelerations; parameters and simulations may differ along the batch."""
-        values = self.start if values is None else np.asarray(values)
-        u, w = self._strengths(values)
-        total = np.zeros_like(x)
-        pair = self._pairs(x, v) if any(p.of_pairs for p in self.parts) else None
-        column = {name: values[..., k] for k, name in enumerate(self.names)}
-        with np.errstate(all="ignore"):
-            for p, function in zip(self.parts, self._functions, strict=True):
-                constants = [column[name] for name, _ in p.constants]
-                if p.of_pairs:
-                    assert pair is not None
-                    total = total + self._pair_force(p, function, constants, pair, u, w, simulation)
-                    continue
-                argument = NODE_INVARIANTS[p.argument[:-2]](x, v) if p.argument else np.ones(x.shape[:-1])
-                scalar = function(argument, *(c[..., None] for c in constants))
-                weight = self._felt(p.strength, u, w, simulation)
-                total = total + (scalar * weight)[..., None] * VECTORS[p.vector].of(x, v)
-        return total
-
-    def _pairs(self, x: Array, v: Array) -> tuple[Array, Array]:
-        d, u = x[..., :, None, :] - x[..., None, :, :], v[..., :, None, :] - v[..., None, :, :]
-        return nearest_image(d, self.box), u
-
-    def _pair_force(
-        self, p: Part, function: Callable, constants: list, pair: tuple, u: Array, w: Array, simulation
-    ) -> Array:
-        d, rate = pair
-        count = d.shape[-2]
-        argument = PAIR_INVARIANTS[p.argument or "r"](d, rate)
-        own = np.eye(count, dtype=bool)
-        scalar = function(np.where(own, 1.0, argument), *(c[..., None, None] for c in constants))
-        weight = 0.0
-        ends = [(p.strength.receiver, p.strength.sender)]
-        if p.strength.swapped:
-            ends.append((p.strength.sender, p.strength.receiver))
-        for receiver, sender in ends:
-            felt = self._one(receiver, u, simulation) / self._one(p.strength.over, u, simulation)
-            weight = weight + felt[..., :, None] * self._one(sender, w, simulation)[..., None, :]
-        strength = np.where(own, 0.0, scalar * weight)
-        if p.vector == "r_hat":
-            return np.einsum("...ij,...ijd->...id", strength / (argument + own), d)
-        return (strength[..., None] * VECTORS[p.vector].of(d, rate)).sum(-2)
-
-    def _felt(self, strength: Strength, u: Array, w: Array, simulation) -> Array:
-        if strength.receiver == "light":
-            return u / w
-        return self._one(strength.receiver, u, simulation) / self._one(strength.over, u, simulation)
-
-    def _one(self, name: str, free: Array, simulation) -> Array:
-        if name in ("1", ""):
-            return np.ones(free.shape[-1])
-        return free if name in ("free", "felt") else self.properties[name][simulation]
+        return Pull(self, values, simulation)(x, v)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Natural units: inside, lengths and times are of order one, whatever the file's are (metres, parsecs, ...).
+"""Natural units: inside, numbers are of order one, whatever the file's units are (metres, kilograms, ...).
 
 Constants of different dimensions are fitted together, and finite differences and floors of numbers must suit
 all of them. So the search works in powers of ten of the file's units, and its law is brought back.
@@ -6,28 +6,34 @@ all of them. So the search works in powers of ten of the file's units, and its l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import sympy
 
 from sciml.datasets.trajectories import Trajectories
 from sciml.distill.law import Constant, Law
+from sciml.distill.motion.structure import Strength
 from sciml.distill.terms import Term, total
+from sciml.nn.interaction import SYMBOLS
 from sciml.physics.vectors import dimension
 from sciml.units import UnitError, constant_units
 from sciml.units.quantities import read
 
 NEAR_ONE = 30.0  # lengths and times within this factor of one stay as they are
 UNITS = {"length": "m", "speed": "m/s", "": ""}  # any names will do for dimensions
+OTHERS = {"kg": "kilogram", "A": "ampere", "K": "kelvin", "mol": "mole", "cd": "candela"}  # for properties
 
 
 @dataclass(frozen=True)
 class Natural:
-    """How many of the file's units the natural length and time are."""
+    """How many of the file's units the natural length, the natural time and those of given properties are."""
 
     length: float = 1.0
     time: float = 1.0
+    properties: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trajectories: Trajectories) -> Natural:
@@ -41,27 +47,48 @@ class Natural:
         gone = float(np.median(np.minimum(paths[1], np.maximum(paths[0], spread))))
         length = _power_of_ten(spread)
         span = float(np.median(t[:, -1] - t[:, 0]))
-        return cls(length, _power_of_ten(span * spread / gone if gone > 0 else span))
+        properties: dict[str, float] = {}
+        for name, values in trajectories.properties.items():
+            if np.asarray(values).dtype.kind in "fiu" and np.ptp(values) > 0:
+                size = _power_of_ten(float(np.median(np.abs(values[values != 0]))))
+                if size != 1.0 and len(properties) < len(OTHERS):
+                    properties[name] = size
+        return cls(length, _power_of_ten(span * spread / gone if gone > 0 else span), properties)
 
     @property
     def changes(self) -> bool:
         """Whether they are not the file's units."""
-        return (self.length, self.time) != (1.0, 1.0)
+        return (self.length, self.time) != (1.0, 1.0) or bool(self.properties)
 
     @property
     def words(self) -> str:
         """Say what numbers are in, where these are not the file's units."""
         if not self.changes:
             return ""
-        return f"lengths in {self.length:g} and times in {self.time:g} of the file's"
+        others = "".join(f", {name} in {size:g}" for name, size in self.properties.items())
+        return f"lengths in {self.length:g}, times in {self.time:g}{others} of the file's"
 
     def size(self, name: str) -> float:
-        """Return the natural unit of an invariant or a vector, in the file's units."""
+        """Return the natural unit of an invariant, a vector or a property, in the file's units."""
+        if self._property(name):
+            return self.properties[self._property(name)]
         return {"length": self.length, "speed": self.length / self.time, "": 1.0}[dimension(name)]
 
     def scalar(self, vector: str) -> float:
         """Return the natural unit of what multiplies a vector in an acceleration, in the file's units."""
         return self.length / self.time**2 / self.size(vector)
+
+    def strength(self, strength: Strength) -> float:
+        """Return the natural unit of the given properties that multiply a formula, in the file's units."""
+        factor = lambda name: self.properties.get(name, 1.0)
+        return factor(strength.receiver) * factor(strength.sender) / factor(strength.over)
+
+    def given(self, properties: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return given properties that are in natural units in the file's."""
+        return {
+            name: values * self.properties[name] if name in self.properties else values
+            for name, values in properties.items()
+        }
 
     def inside(self, data: Trajectories) -> Trajectories:
         """Return trajectories in natural units."""
@@ -77,6 +104,10 @@ class Natural:
             acceleration=scaled(data.acceleration, rate * self.time),
             acceleration_error=scaled(data.acceleration_error, rate * self.time),
             box=scaled(data.box, 1 / self.length),
+            properties={
+                name: values / self.properties[name] if name in self.properties else values
+                for name, values in data.properties.items()
+            },
         )
 
     def outside(self, law: Law) -> Law:
@@ -90,9 +121,9 @@ class Natural:
         terms = law.terms or (Term(law.expression),)
         constants, fresh = dict(law.constants), []
         for term in terms:
-            factors = self._factors(term, set(law.constants))
+            factors = self._factors(term, set(law.constants), law.inertia)
             if factors is None:
-                fresh.append(replace(term, expression=self._divided(term)))
+                fresh.append(replace(term, expression=self._divided(term, law.inertia)))
                 continue
             fresh.append(term)
             for name, factor in factors.items():
@@ -101,29 +132,41 @@ class Natural:
             return replace(law, expression=fresh[0].expression, constants=constants)
         return replace(law, terms=tuple(fresh), expression=total(fresh), constants=constants)
 
-    def _factors(self, term: Term, names: set[str]) -> dict[str, float] | None:
+    def _property(self, symbol: str) -> str:
+        """Return the given property with a natural unit that a variable is, "" if it is none."""
+        of_symbol = {SYMBOLS.get(name, name): name for name in self.properties}
+        return of_symbol.get(symbol[:-2], "") if symbol.endswith(("_i", "_j")) else ""
+
+    def _factors(self, term: Term, names: set[str], inertia: str) -> dict[str, float] | None:
         """Return by what each constant of a term grows; None where dimensions do not close."""
         symbols = {str(s) for s in term.expression.free_symbols}
         powers = {str(s) for e in term.expression.atoms(sympy.Pow) for s in e.exp.free_symbols}
         if powers & names:
             return None
-        units = {name: UNITS[dimension(name)] for name in symbols - names}
+        of_property = dict(zip(self.properties, OTHERS))
+        units = {
+            name: of_property[self._property(name)] if self._property(name) else UNITS[dimension(name)]
+            for name in symbols - names
+        }
         vector = UNITS[dimension(term.vector)]
         target = f"m/s**2/({vector})" if vector else "m/s**2"
+        if inertia in of_property:
+            target = f"{of_property[inertia]}*{target}"
         try:
             found = constant_units(term.expression, units, target, names & symbols)
         except UnitError:
             return None
         factors = {}
         for name, unit in found.items():
-            length, time = (float(read(unit).get(base, 0)) for base in ("meter", "second"))
-            factors[name] = self.length**length * self.time**time
+            sizes = [self.length, self.time, *self.properties.values()]
+            powers_of = [float(read(unit).get(base, 0)) for base in ("meter", "second", *OTHERS.values())]
+            factors[name] = math.prod(size**power for size, power in zip(sizes, powers_of))
         return factors
 
-    def _divided(self, term: Term) -> sympy.Expr:
+    def _divided(self, term: Term, inertia: str) -> sympy.Expr:
         sizes = {s: self.size(str(s)) for s in term.expression.free_symbols if self.size(str(s)) != 1.0}
         inside = term.expression.xreplace({s: s / sympy.Float(size) for s, size in sizes.items()})
-        return sympy.Float(self.scalar(term.vector)) * inside
+        return sympy.Float(self.scalar(term.vector) * self.properties.get(inertia, 1.0)) * inside
 
 
 def _times(constant: Constant, factor: float) -> Constant:

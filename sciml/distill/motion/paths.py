@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from sciml.distill.motion.model import Model
 from sciml.distill.motion.rows import Observed
+from sciml.distill.motion.trajectories import run, run_with_starts
 from sciml.physics.differentiate import unwrap
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,9 @@ def fit_paths(model: Model, pieces: Pieces) -> PathFit:
     chi2 = total / freedom
     fitted = model.with_parameters(values)
     outside = _held_out(fitted, later, steps)
-    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0) * max(chi2, 1.0))
+    errors = np.full(len(values), np.inf)
+    if np.isfinite(chi2):  # otherwise the paths ran away, and say nothing of the constants
+        errors = np.sqrt(np.maximum(np.diag(covariance), 0.0) * max(chi2, 1.0))
     return PathFit(fitted, errors, chi2, total, outside, rows)
 
 
@@ -182,32 +185,12 @@ def _windows(observed: Observed, spacings: float) -> tuple[_Windows, _Windows]:
     return every.some(~late), every.some(late)
 
 
-def _run(
-    model: Model, values: np.ndarray, z: np.ndarray, windows: _Windows, steps: int
-) -> Float[np.ndarray, "*sets windows times particles dim"]:
-    """Integrate all windows at once by the classical Runge-Kutta method of fourth order."""
-    x, v = z[..., 0, :, :], z[..., 1, :, :]
-    path = [x]
-    with np.errstate(all="ignore"):
-        for k in range(windows.time.shape[1] - 1):
-            h = ((windows.time[:, k + 1] - windows.time[:, k]) / steps)[:, None, None]
-            for _ in range(steps):
-                a1 = model.acceleration(x, v, values, windows.simulation)
-                v2 = v + 0.5 * h * a1
-                a2 = model.acceleration(x + 0.5 * h * v, v2, values, windows.simulation)
-                v3 = v + 0.5 * h * a2
-                a3 = model.acceleration(x + 0.5 * h * v2, v3, values, windows.simulation)
-                v4 = v + h * a3
-                a4 = model.acceleration(x + h * v3, v4, values, windows.simulation)
-                x = x + h / 6 * (v + 2 * v2 + 2 * v3 + v4)
-                v = v + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4)
-            path.append(x)
-    return np.stack(path, axis=-3)
-
-
 def _residual(model: Model, values: np.ndarray, z: np.ndarray, windows: _Windows, steps: int) -> np.ndarray:
     values = np.broadcast_to(values, (*z.shape[:-3], values.shape[-1]))
-    return _run(model, values, z, windows, steps) / windows.sigma[:, None, :, None] - windows.position
+    return (
+        run(model, values, z, windows.time, windows.simulation, steps) / windows.sigma[:, None, :, None]
+        - windows.position
+    )
 
 
 def _steps(model: Model, windows: _Windows) -> int:
@@ -223,45 +206,28 @@ def _steps(model: Model, windows: _Windows) -> int:
     return steps
 
 
-def _linearize(
-    model: Model,
-    values: np.ndarray,
-    z: np.ndarray,
-    windows: _Windows,
-    steps: int,
-    held: np.ndarray | None = None,
-):
-    """Return the squared residual and, for every window, residual and Jacobians of parameters and start.
-
-    Parameters that are ``held`` stand in place of ``values`` where none is free.
-    """
-    count, size = len(z), z[0].size
-    unknowns = len(values) + size
-    scale_v = NUDGE * np.maximum(np.abs(values), 1e-3 * np.abs(values).max(initial=1e-9))
-    spread = np.sqrt((z**2).mean((0, 2, 3)))
-    scale_z = NUDGE * np.broadcast_to(np.maximum(spread, 1e-9)[:, None, None], z.shape[1:]).ravel()
-    used = values if held is None else held
-    many_v = np.broadcast_to(used, (unknowns + 1, count, len(used))).copy()
-    many_z = np.broadcast_to(z, (unknowns + 1, *z.shape)).copy()
+def _linearize(model: Model, values: np.ndarray, z: np.ndarray, windows: _Windows, steps: int):
+    """Return the squared residual and, for every window, residual and Jacobians of parameters and start."""
+    residual, by_start = _starts(model.with_parameters(values), z, windows, steps)
+    scale = NUDGE * np.maximum(np.abs(values), 1e-3 * np.abs(values).max(initial=1e-9))
+    many_v = np.broadcast_to(values, (len(values) + 1, len(z), len(values))).copy()
     for k in range(len(values)):
-        many_v[1 + k, :, k] += scale_v[k]
-    flat = many_z.reshape(unknowns + 1, count, size)
-    for k in range(size):
-        flat[1 + len(values) + k, :, k] += scale_z[k]
-    path = _run(model, many_v, many_z, windows, steps) / windows.sigma[:, None, :, None]
-    residual = (path[0] - windows.position).reshape(count, -1)
-    slopes = (path[1:] - path[0]).reshape(unknowns, count, -1) / np.r_[scale_v, scale_z][:, None, None]
-    good = np.isfinite(residual).all(1) & np.isfinite(slopes).all((0, 2))
+        many_v[1 + k, :, k] += scale[k]
+    many_z = np.broadcast_to(z, (len(many_v), *z.shape))
+    path = run(model, many_v, many_z, windows.time, windows.simulation, steps)
+    moved = (path[1:] - path[0]) / windows.sigma[:, None, :, None]
+    by_value = moved.reshape(len(values), len(z), -1) / scale[:, None, None]
+    good = residual.any(1) & np.isfinite(by_value).all((0, 2))
     residual = np.where(good[:, None], residual, 0.0)
-    slopes = np.where(good[:, None], slopes, 0.0)
+    by_value, by_start = np.where(good[:, None], by_value, 0.0), np.where(good[:, None, None], by_start, 0.0)
     total = float((residual**2).sum()) if good.any() else np.inf
-    return total, (residual, slopes[: len(values)], slopes[len(values) :])
+    return total, (residual, by_value, by_start)
 
 
 def _step(blocks, damping: float, parameters: int):
     """Return the step of parameters and starts; the starts are eliminated window by window."""
     residual, jv, jz = blocks
-    jv, jz = jv.transpose(1, 0, 2), jz.transpose(1, 0, 2)  # windows unknowns rows
+    jv = jv.transpose(1, 0, 2)  # windows unknowns rows
     hz = jz @ jz.transpose(0, 2, 1)
     diagonal = np.einsum("wkk->wk", hz)
     diagonal = np.maximum(diagonal, 1e-12 * diagonal.max(initial=1e-300))
@@ -292,12 +258,12 @@ def _settled(
 ) -> tuple[Float[np.ndarray, "windows 2 particles dim"], Float[np.ndarray, "windows"]]:
     """Fit the starts alone, each window with a damping of its own; return them and the squared residuals.
 
-    Starts move by as little as the noise, over which their Jacobian hardly changes: it serves several steps,
-    since it costs as many trajectories as there are coordinates.
+    Starts move by as little as the noise, over which their Jacobian hardly changes: it serves several steps.
     """
     z, damping = windows.start, np.full(len(windows.start), 1e-3)
     for _ in range(SETTLING):
-        square, (residual, jz) = _starts(model, z, windows, steps)
+        residual, jz = _starts(model, z, windows, steps)
+        square = np.where(residual.any(1), (residual**2).sum(1), np.inf)  # infinite where the path is lost
         normal = jz @ jz.transpose(0, 2, 1)
         diagonal = np.einsum("wkk->wk", normal)
         diagonal = np.maximum(diagonal, 1e-12 * diagonal.max(initial=1e-300))
@@ -337,11 +303,14 @@ def _followed(guide: Model, windows: _Windows) -> _Windows:
     return replace(windows, start=z).some(keep)
 
 
-def _starts(model: Model, z: np.ndarray, windows: _Windows, steps: int):
-    """Return the squared residual of every window, its residual, and the Jacobian by the start."""
-    _, (residual, _, jz) = _linearize(model, model.start[:0], z, windows, steps, model.start)
-    lost = ~residual.any(1)  # not finite
-    return np.where(lost, np.inf, (residual**2).sum(1)), (residual, jz.transpose(1, 0, 2))
+def _starts(model: Model, z: np.ndarray, windows: _Windows, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return every window's residual and its Jacobian by the start; zeros where a path runs away."""
+    path, slopes = run_with_starts(model, z, windows.time, windows.simulation, steps)
+    sigma = windows.sigma[:, None, :, None]
+    residual = (path / sigma - windows.position).reshape(len(z), -1)
+    slopes = (slopes / sigma[..., None]).reshape(len(z), residual.shape[1], -1).transpose(0, 2, 1)
+    good = np.isfinite(residual).all(1) & np.isfinite(slopes).all((1, 2))
+    return np.where(good[:, None], residual, 0.0), np.where(good[:, None, None], slopes, 0.0)
 
 
 def _held_out(model: Model, windows: _Windows, steps: int) -> float:

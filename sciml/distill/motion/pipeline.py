@@ -75,7 +75,8 @@ class Discovery:
     @property
     def properties(self) -> dict[str, np.ndarray]:
         """What the law needs to know of the particles of the first simulation, given and hidden."""
-        given = {name: values[0] for name, values in self.observed.data.properties.items()}
+        known = self.natural.given(self.observed.data.properties)
+        given = {name: values[0] for name, values in known.items()}
         return given | {n: np.array([e.value for e in per.values()]) for n, per in self.hidden.items()}
 
 

@@ -251,7 +251,8 @@ def force_curves(found: Discovery) -> list[tuple[str, str, np.ndarray, np.ndarra
         if table is None:
             continue
         value = evaluate(p.expression, {p.argument: table.argument})
-        x, y = found.natural.size(p.argument), found.natural.scalar(p.vector)
+        x = found.natural.size(p.argument)
+        y = found.natural.scalar(p.vector) / found.natural.strength(p.strength)
         label = f"{p.vector}: {rounded(p.expression)!s:.60}"
         curves.append((label, p.argument, table.argument * x, value * y))
     return curves

@@ -154,5 +154,6 @@ def _kept_back(observed: Observed, natural: Natural) -> Trajectories:
         time=data.time * natural.time,
         acceleration=None,
         acceleration_error=None,
+        properties=natural.given(data.properties),
     )
     return paths.select(simulations=slice(s, s + 1), times=slice(first, None))
