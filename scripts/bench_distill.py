@@ -60,7 +60,7 @@ MODELS = {
     "kl": MANY | {"regularizer": "kl", "strength": 1e-3},
     "pruned": MANY | {"regularizer": "prune"},
 }
-ADAM = {"optimizer": "adamw", "epochs": 30, "batch_size": 100, "loss": "huber", "learning_rate": 1e-2}
+ADAM = {"optimizer": "adamw", "epochs": 60, "batch_size": 50, "loss": "huber", "learning_rate": 1e-2}
 SECOND_ORDER = [
     ADAM | {"epochs": 20, "batch_size": 32},
     {"optimizer": "levenberg_marquardt", "epochs": 75, "batch_size": None, "loss": "huber"},

@@ -19,6 +19,7 @@ from sciml.symmetry import Symmetry
 
 Regularizer = Literal["none", "l1", "kl", "prune"]
 QUIET = 1e-2  # part of the typical message below which a message counts as none
+SWING = 2.0  # how far the network itself moves the logarithm of a message's scale
 FIRST_SPREAD = 0.03  # of the noise on messages, relative to their size
 PRUNED_BY = 0.6  # of the training: from then on, only the channels that stay
 
@@ -28,8 +29,10 @@ class FreeForce(MessagePassing):
 
     ``message = exp(s) · u``: a network gives the vector u (``channels`` numbers) and the scale s, to which
     logarithms of distance and properties also contribute directly, so that any number of decades is in
-    reach. Not equivariant under rotations. Sums are read out linearly, so that messages equal forces up to
-    a linear map, which `sciml.distill.reduce` fixes. Writes the node field ``force`` (``dim`` numbers).
+    reach. What the network itself adds to s stays within ± 2: a scale that has sunk for one kind of pair, as
+    charges that repel, has no gradient left by which these could be learned. Not equivariant under rotations.
+    Sums are read out linearly, so that messages equal forces up to a linear map, which
+    `sciml.distill.reduce` fixes. Writes the node field ``force`` (``dim`` numbers).
 
     What concentrates a hundred channels into the few that a force needs:
 
@@ -124,7 +127,8 @@ class FreeForce(MessagePassing):
         geometry = [directions(edges), edges.vectors() / self.length]
         found = self.network(torch.cat([*geometry, columns], dim=-1))
         u = found[:, :-1] * self.mask
-        scale = (self.offset + found[:, -1:] + self.powers(columns)).clamp(max=80.0).exp()
+        swing = SWING * (found[:, -1:] / SWING).tanh()
+        scale = (self.offset + swing + self.powers(columns)).clamp(max=80.0).exp()
         if self.training and self.regularizer in ("l1", "kl"):
             self._penalty = self._of_sizes(u) if self.regularizer == "l1" else self._of_noise(u)
         if self.training and self.regularizer == "kl":
