@@ -108,7 +108,8 @@ def load(config: DictConfig) -> PropertyData:
             *(len(split.shared), rows, ", ..." if len(split.shared) > 5 else ""),
         )
     log.info("%r, divided by %s", table, "file" if data.test_path is not None else data.split.by)
-    groups = ["rdkit"] * data.descriptors + ["solvation"] * data.solvation
+    wanted = {"rdkit": data.descriptors, "solvation": data.solvation, "fragments": data.fragments}
+    groups = [group for group, read in wanted.items() if read]
     return property_data(table, split, kind=data.kind, descriptors=groups)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sciml.builders.atoms import ELEMENTS
 from sciml.builders.molecule import Molecules, molecule_graph, parse_molecules, without_hydrogens
-from sciml.builders.molecule.descriptors import molecule_descriptors
+from sciml.builders.molecule.descriptors import DESCRIPTORS, molecule_descriptors
 from sciml.graph import Graph, Spec
 from sciml.models.descriptor_process import DescriptorProcess
 from sciml.models.dmpnn import DMPNN
@@ -64,7 +64,7 @@ class PropertyPredictor(nn.Module):
         dropout: in training.
         pool: "mean", or "sum" for properties that grow with the molecule.
         descriptors: how many are read beside the graph, by group (`sciml.builders.molecule.DESCRIPTORS`); a
-            number counts RDKit's, and 0 reads none.
+            number counts RDKit's, and 0 reads none. Counts come last, and only the process reads them.
         members: networks; the prediction is their mean.
         points: training molecules that a Gaussian process on the descriptors remembers beside the networks
             (`DescriptorProcess`); 0 has none.
@@ -86,7 +86,7 @@ class PropertyPredictor(nn.Module):
 
     Raises:
         ValueError: an unknown kind or encoder, no target, statistics for another number of targets, a process
-            without descriptors.
+            without descriptors, counts before other descriptors.
     """
 
     symmetry = Symmetry(("S",))
@@ -131,8 +131,13 @@ class PropertyPredictor(nn.Module):
                 "expected one mean and scale for each target, and at least one of all."
             )
         groups = {"rdkit": descriptors} if isinstance(descriptors, int) else dict(descriptors)
-        number = sum(groups.values())
-        if points and not number:
+        groups = {group: size for group, size in groups.items() if size}
+        counted = [group for group in groups if DESCRIPTORS[group].counts]
+        if list(groups)[len(groups) - len(counted) :] != counted:
+            raise ValueError(f"descriptors={list(groups)}: {', '.join(counted)} are counts and come last.")
+        sizes = [size for group, size in groups.items() if group not in counted]
+        number, counts = sum(sizes), sum(groups[group] for group in counted)
+        if points and not groups:
             raise ValueError(f"points={points}: a Gaussian process needs descriptors.")
         weights = torch.tensor(class_weights or [[1.0, 1.0]] * len(targets), dtype=torch.get_default_dtype())
         if weights.shape != (len(targets), 2) or not bool((weights > 0).all()):
@@ -152,31 +157,33 @@ class PropertyPredictor(nn.Module):
         self.register_buffer("descriptor_mean", torch.zeros(number))
         self.register_buffer("descriptor_scale", torch.ones(number))
         self.register_buffer("half_width", torch.full((len(targets),), torch.inf))
-        self.process = DescriptorProcess(points, list(groups.values()), len(targets)) if points else None
+        self.process = DescriptorProcess(points, sizes, len(targets), counts) if points else None
         self.register_buffer("share", torch.zeros(len(targets)))
         self.register_buffer("seen", torch.zeros(ELEMENTS, dtype=torch.bool))
 
     def forward(self, graph: Graph) -> Graph:
         """Return the graph with what each member says of each property."""
-        given = self._descriptors(graph)
+        given = self._descriptors(graph, counts=False)
         prepare = getattr(self.members[0].encoder, "prepare", None)
         prepared = () if prepare is None else (prepare(graph),)
         predicted = torch.stack([member(graph, given, *prepared) for member in self.members], dim=1)
         return graph.with_globals({"predicted": Spec()}, predicted=predicted)
 
-    def _descriptors(self, graph: Graph) -> Float[Tensor, "graphs descriptors"] | None:
-        if not self.num_descriptors:
+    def _descriptors(self, graph: Graph, counts: bool) -> Float[Tensor, "graphs descriptors"] | None:
+        """Return descriptors, standardized, and behind them the counts, if wanted, as they are."""
+        if not self.groups:
             return None
-        given = graph.globals["descriptors"]
+        given, counted = graph.globals["descriptors"].tensor_split([self.num_descriptors], 1)
         scaled = (given - self.descriptor_mean) / self.descriptor_scale
-        return torch.nan_to_num(scaled, nan=0.0).clamp(-FAR, FAR)  # what is not defined is the mean
+        scaled = torch.nan_to_num(scaled, nan=0.0).clamp(-FAR, FAR)  # what is not defined is the mean
+        return torch.cat([scaled, counted], 1) if counts else scaled
 
     @torch.no_grad()
     def learn_scales(self, graphs: Graph) -> None:
         """Take the scales of the descriptors, and the elements, from the training graphs."""
         self.seen[graphs.nodes["element"].unique()] = True
         if self.num_descriptors:
-            given = graphs.globals["descriptors"].double()
+            given = graphs.globals["descriptors"][:, : self.num_descriptors].double()
             count = given.isfinite().sum(0).clamp(min=1)
             mean = given.nan_to_num(0.0).sum(0) / count
             spread = ((given - mean).nan_to_num(0.0).square().sum(0) / count).sqrt()
@@ -190,7 +197,7 @@ class PropertyPredictor(nn.Module):
         if labels:
             zero, one = self.class_weights.unbind(1)
             predicted = (predicted - (one / zero).log()).sigmoid()
-        mean, given = predicted.mean(1), self._descriptors(graph)
+        mean, given = predicted.mean(1), self._descriptors(graph, counts=True)
         if self.process is not None and given is not None:
             said = self.process(given)
             mean = torch.lerp(mean, said.sigmoid() if labels else said, self.share)
@@ -202,7 +209,7 @@ class PropertyPredictor(nn.Module):
         if self.process is not None:
             taken = torch.linspace(0, len(graphs) - 1, len(self.process.points)).round().long()
             graphs = graphs[taken.to(graphs.device)]
-            given = self._descriptors(graphs)
+            given = self._descriptors(graphs, counts=True)
             assert given is not None
             labels, y = self.kind == "classification", graphs.globals["y"]
             self.process.fit(given, y if labels else self.standardized(y), labels)
@@ -265,7 +272,7 @@ class PropertyPredictor(nn.Module):
         parts = []
         for rows in torch.arange(len(graph)).split(PREDICTED):
             part = graph[rows]
-            if self.num_descriptors:
+            if self.groups:
                 given = molecule_descriptors([mols[i] for i in rows.tolist()], list(self.groups))
                 part = part.with_globals(descriptors=torch.from_numpy(given).to(like.dtype))
             parts.append(self.answer(part.to(like.device)).double().cpu())

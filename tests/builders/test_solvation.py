@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from sciml.builders.molecule import DESCRIPTORS, descriptor_names, molecule_descriptors
+from sciml.builders.molecule.descriptors import FRAGMENTS
 from sciml.builders.molecule.solvation import (
     COULOMB,
     NAMES,
@@ -108,7 +109,7 @@ def test_groups_stand_side_by_side():
     mols = [Chem.MolFromSmiles("CCO")]
     both = molecule_descriptors(mols, list(DESCRIPTORS))
     assert both.shape == (1, len(descriptor_names(list(DESCRIPTORS))))
-    np.testing.assert_array_equal(both[:, -len(NAMES) :], solvation_descriptors(mols))
+    np.testing.assert_array_equal(both[:, -FRAGMENTS - len(NAMES) : -FRAGMENTS], solvation_descriptors(mols))
     assert descriptor_names(["solvation"]) == NAMES
-    with pytest.raises(ValueError, match="no descriptors salvation; there are rdkit, solvation"):
+    with pytest.raises(ValueError, match="no descriptors salvation; there are rdkit, solvation, fragments"):
         molecule_descriptors(mols, ["salvation"])

@@ -49,7 +49,7 @@ CASES = [
     Case(
         "property predictor with a process",
         lambda: PropertyPredictor(
-            ["a"], channels=6, steps=1, descriptors={"rdkit": 1, "solvation": 2}, points=2
+            ["a"], channels=6, steps=1, descriptors={"rdkit": 1, "solvation": 1, "fragments": 1}, points=2
         ),
         described(MOLECULES),
     ),

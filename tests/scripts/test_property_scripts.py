@@ -174,7 +174,7 @@ def test_sets_that_no_package_has_are_read_from_their_files(experiment, tmp_path
     chosen.data.path = str(tmp_path / "file.csv")
     found = load(chosen)
     assert found.table.targets == (name,)
-    assert list(found.groups) == ["rdkit"]
+    assert list(found.groups) == ["rdkit", "fragments"]
 
 
 def test_molecules_need_a_path(tmp_path):

@@ -7,24 +7,13 @@ import pytest
 import torch
 from rdkit import Chem
 from rdkit.Chem import Descriptors
-from scipy.stats import multivariate_normal
-from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import DotProduct, Matern
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sciml.builders.molecule import descriptor_names, molecule_descriptors, read_sdf
 from sciml.datasets import MoleculeTable, split_molecules
 from sciml.graph import Spec
 from sciml.models import PropertyPredictor
-from sciml.models.descriptor_process import (
-    AMPLITUDES,
-    LENGTH,
-    LINEAR,
-    NOISES,
-    DescriptorProcess,
-    kernel,
-    laplace,
-)
+from sciml.models.descriptor_process import DescriptorProcess
 from sciml.training.agreement import label_metrics
 from sciml.training.conformal import conformal_half_width
 from sciml.training.property import (
@@ -72,79 +61,6 @@ def learned(tmp_path_factory):
 
 
 # ------------------------------------------------------------- the process beside it
-
-
-def test_the_process_is_that_of_scikit_learn():
-    """Same kernel and noise: the same mean; and no other noise of the list is more likely."""
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(30, 4, generator=random, dtype=torch.float64)
-    y = torch.stack([x[:, 0] - x[:, 1].square(), x[:, 2].sin()], dim=1)
-    y += 0.1 * torch.randn(30, 2, generator=random, dtype=torch.float64)
-    y[3:9, 1] = torch.nan  # was not measured
-    process = DescriptorProcess(30, 4, 2).double()
-    process.fit(x, y)
-    new = torch.randn(7, 4, generator=random, dtype=torch.float64)
-    length = LENGTH * 4**0.5
-    for target in range(2):
-        known = y[:, target].isfinite().numpy()
-        points, values = x.numpy()[known], y[:, target].numpy()[known]
-        mean, found = values.mean(), []
-        for noise in NOISES:
-            # scikit-learn's product is sigma_0^2 + x·x'; the amplitude is what the data say, in closed form.
-            linear = LINEAR / 4 * DotProduct(sigma_0=1e-9)
-            plain = GaussianProcessRegressor(linear + Matern(length, nu=1.5), alpha=noise, optimizer=None)
-            plain.fit(points, values - mean)
-            table = plain.kernel_(points) + noise * np.eye(len(points))
-            amplitude = (values - mean) @ np.linalg.solve(table, values - mean) / len(points)
-            likelihood = multivariate_normal(np.zeros(len(points)), amplitude * table).logpdf(values - mean)
-            found.append((likelihood, plain.predict(new.numpy()) + mean))
-        expected = max(found, key=lambda pair: pair[0])[1]
-        np.testing.assert_allclose(process(new)[:, target].numpy(), expected, rtol=1e-6)
-
-
-def test_groups_of_descriptors_have_kernels_of_their_own():
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(20, 5, generator=random, dtype=torch.float64)
-    y = torch.randn(20, 1, generator=random, dtype=torch.float64)
-    both, swapped = DescriptorProcess(20, [3, 2], 1).double(), DescriptorProcess(20, [2, 3], 1).double()
-    both.fit(x, y)
-    swapped.fit(x[:, [3, 4, 0, 1, 2]], y)
-    new = torch.randn(6, 5, generator=random, dtype=torch.float64)
-    torch.testing.assert_close(both(new), swapped(new[:, [3, 4, 0, 1, 2]]))
-    parts = [kernel(new[:, own], x[:, own], torch.tensor(n)) for own, n in ((slice(3), 3), (slice(3, 5), 2))]
-    torch.testing.assert_close(both(new), both.offset + (parts[0] + parts[1]) / 2 @ both.weights)
-    one = DescriptorProcess(20, 5, 1).double()
-    one.fit(x, y)
-    assert (one(new) - both(new)).abs().max() > 1e-3
-
-
-def test_the_process_of_labels_is_that_of_scikit_learn():
-    """Same kernel and labels: the same odds and likelihood, of which that of no other amplitude is higher."""
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(40, 3, generator=random, dtype=torch.float64)
-    y = (x[:, 0] + x[:, 1].square() + 0.5 * torch.randn(40, generator=random) > 0.5).double()
-    new = torch.randn(7, 3, generator=random, dtype=torch.float64)
-    balanced = torch.cat([y, 1 - y])  # scikit-learn's mean is that of equal odds
-    points = torch.cat([x, x + 3])
-    found, likelihoods = [], []
-    for amplitude in AMPLITUDES:
-        plain = amplitude * LINEAR / 3 * DotProduct(sigma_0=1e-9) + amplitude * Matern(
-            LENGTH * 3**0.5, nu=1.5
-        )
-        model = GaussianProcessClassifier(plain, optimizer=None).fit(points.numpy(), balanced.numpy())
-        inner = model.base_estimator_
-        latent = inner.kernel_(new.numpy(), points.numpy()) @ (balanced.numpy() - inner.pi_)
-        found.append(latent)
-        likelihoods.append(model.log_marginal_likelihood_value_)
-        table = amplitude * kernel(points, points, torch.tensor(3))
-        assert laplace(table, balanced, torch.tensor(0.0))[1] == pytest.approx(likelihoods[-1], rel=1e-6)
-    process = DescriptorProcess(80, 3, 2).double()
-    both = torch.stack([balanced, torch.where(torch.arange(80) < 40, torch.nan, balanced)], dim=1)
-    process.fit(points, both, labels=True)
-    np.testing.assert_allclose(process(new)[:, 0], found[int(np.argmax(likelihoods))], rtol=1e-4)
-    alike = DescriptorProcess(80, 3, 1).double()
-    alike.fit(points, torch.ones(80, 1, dtype=torch.float64), labels=True)
-    assert (alike(new) > 10).all()  # nothing else was ever seen
 
 
 def test_shares_make_errors_smallest():

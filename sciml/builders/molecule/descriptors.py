@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator
 
 from sciml.builders.molecule.parse import silent
 from sciml.builders.molecule.solvation import NAMES, solvation_descriptors
 
 LEFT_OUT = ("Ipc",)  # grows exponentially with the molecule; AvgIpc says the same in numbers of use
+FRAGMENTS, RADIUS = 1024, 1  # numbers that fragments are sorted into, and how many bonds far one reaches
 Table = Float[np.ndarray, "molecules descriptors"]
 
 
@@ -37,21 +39,40 @@ def rdkit_names() -> tuple[str, ...]:
     return tuple(name for name, _ in Descriptors.descList if name not in LEFT_OUT)
 
 
+def fragment_counts(mols: Sequence[Chem.Mol]) -> Table:
+    """Count each atom with its neighbours (Morgan's fragments of radius 1; Rogers & Hahn 2010)."""
+    generator = rdFingerprintGenerator.GetMorganGenerator(
+        radius=RADIUS, fpSize=FRAGMENTS, countSimulation=False
+    )
+    rows = [generator.GetCountFingerprintAsNumPy(mol) for mol in mols]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), FRAGMENTS)
+
+
+def fragment_names() -> tuple[str, ...]:
+    """Return a name for each number that fragments are sorted into."""
+    return tuple(f"fragment_{i}" for i in range(FRAGMENTS))
+
+
 class Group(NamedTuple):
     """Descriptors that are computed together.
 
     Attributes:
         names: gives their names, in order.
         values: gives them for molecules.
+        counts: they are counts, which mean something as they are and by what two molecules have in common.
     """
 
     names: Callable[[], tuple[str, ...]]
     values: Callable[[Sequence[Chem.Mol]], Table]
+    counts: bool = False
 
 
-DESCRIPTORS = {
+DESCRIPTORS = {  # counts come last
     "rdkit": Group(rdkit_names, rdkit_descriptors),
     "solvation": Group(lambda: NAMES, solvation_descriptors),
+    "fragments": Group(
+        lambda: tuple(f"fragment_{i}" for i in range(FRAGMENTS)), fragment_counts, counts=True
+    ),
 }
 
 
