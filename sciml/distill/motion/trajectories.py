@@ -1,8 +1,8 @@
 """Trajectories of a law over short windows, and how they move with their starts.
 
-Where there are few pairs, every coordinate of the starts is nudged in turn, all at once. Whoever does so runs
-as many trajectories as there are coordinates, and in each computes the forces between all particles. Where
-there are many, the forces are differentiated once, pair by pair, at each stage of the step, and the
+Where there are few particles, every coordinate of the starts is nudged in turn, all at once. Whoever does so
+runs as many trajectories as there are coordinates, and in each computes the forces between all particles.
+Where there are many, the forces are differentiated once, pair by pair, at each stage of the step, and the
 derivatives of the path follow by products of matrices: the variational equations (Hairer, Nørsett & Wanner
 1993, section I.14) in the steps of the integration. Both are derivatives of the discrete path.
 """
@@ -19,7 +19,7 @@ from sciml.distill.motion.pull import Pull
 
 Array = np.ndarray
 NUDGE = 1e-6  # of a coordinate, relative to the spread of its kind
-FEW = 1000  # pairs of all windows, below which operations on them cost little beside their start
+FEW = 20_000  # pairs of all windows and nudges, below which they cost little beside their start
 
 
 def run(
@@ -78,7 +78,7 @@ def run_with_starts(
     Returns:
         paths, and their derivatives by the coordinates of the start, positions first.
     """
-    few = len(z) * z.shape[2] ** 2 < FEW
+    few = len(z) * z.shape[2] ** 2 * z[0].size < FEW
     way: Callable[..., Paths] = nudged if few else varied
     return way(model, z, time, simulation, steps)
 
