@@ -340,6 +340,14 @@ def test_labels_become_probabilities(tmp_path):
     assert label_metrics(guesses["forest"][:, 0], truth)["brier"] < 0.1
 
 
+def test_baselines_read_no_counts_beside_their_fingerprints():
+    plain, more = (
+        property_baselines(data(descriptors=groups)) for groups in (["rdkit"], ["rdkit", "fragments"])
+    )
+    for name in ("mean", "ridge", "forest"):
+        np.testing.assert_array_equal(plain[name], more[name])
+
+
 def rare():
     """Labels of which few are 1, and a second property that is known for half of the molecules."""
     labels = np.array([[i % 8 == 0, i % 3 == 0] for i in range(len(CHAINS))], float)

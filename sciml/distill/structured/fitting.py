@@ -11,6 +11,8 @@ from jaxtyping import Float
 
 from sciml.distill.structured.numeric import Constants, Gradient, bind, fill, template
 
+EARNED = 0.1  # of the decrease that a step promises
+
 
 class Fit:
     """A formula bound to a table: its loss, and the constants that make it least.
@@ -80,7 +82,9 @@ class Fit:
                 A = np.vstack([R, np.sqrt(damping) * np.eye(count)])
                 move = np.linalg.lstsq(A, np.r_[projected, np.zeros(count)], rcond=1e-15)[0] / size
                 new, new_r, new_gradient = self._step(self.values - move)
-                if new <= loss:
+                # A step that brings far less than the tangent promises may end where the formula is flat.
+                promised = loss - float(np.sum((r - J @ move) ** 2)) / len(r)
+                if new <= loss and (promised < tolerance * loss or loss - new >= EARNED * promised):
                     break
                 damping *= 10
             else:
