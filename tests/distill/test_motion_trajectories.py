@@ -9,10 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
+from sciml.distill.motion.accelerations import Accelerations
 from sciml.distill.motion.model import Model, part
-from sciml.distill.motion.pull import Pull
 from sciml.distill.motion.structure import Strength
-from sciml.distill.motion.trajectories import nudged, run, run_with_starts, varied
+from sciml.distill.motion.trajectories import (
+    by_differences,
+    by_variational_equations,
+    integrate,
+    sensitivities,
+)
 
 R, W, V, X = sympy.symbols("r w_r v_i x_i")
 FORCES = {
@@ -59,7 +64,7 @@ def differences(function, z, step=1e-5):
 def test_slopes_are_those_of_the_acceleration(names, dim):
     made = model(names)
     z, simulation = states(1, dim)
-    total, by_x, by_v = Pull(made, None, simulation).slopes(z[:, 0], z[:, 1])
+    total, by_x, by_v = Accelerations(made, None, simulation).slopes(z[:, 0], z[:, 1])
     expected = differences(lambda z: made.acceleration(z[:, 0], z[:, 1], simulation=simulation), z)
     np.testing.assert_allclose(
         total, made.acceleration(z[:, 0], z[:, 1], simulation=simulation), rtol=1e-12, atol=1e-12
@@ -76,7 +81,7 @@ def test_slopes_are_those_of_the_acceleration(names, dim):
 def test_in_a_box_the_nearest_images_pull():
     made = model(["charges over masses"], np.array([2.0, 3.0]))
     z, simulation = states(2, 2)
-    _, by_x, _ = Pull(made, None, simulation).slopes(z[:, 0], z[:, 1])
+    _, by_x, _ = Accelerations(made, None, simulation).slopes(z[:, 0], z[:, 1])
     expected = differences(lambda z: made.acceleration(z[:, 0], z[:, 1], simulation=simulation), z)
     np.testing.assert_allclose(
         by_x.reshape(*expected.shape[:-1], 8),
@@ -93,10 +98,10 @@ def test_paths_move_with_their_starts(seed, dim):
     made = model(["a spring between kinds", "friction between pairs", "drag", "a trap"], particles=3)
     z, simulation = states(seed, dim, particles=3)
     time = np.cumsum(np.random.default_rng(seed).uniform(0.05, 0.2, (len(z), 4)), axis=1)
-    expected = differences(lambda z: run(made, made.start, z, time, simulation, 2), z)
-    for way in (nudged, varied):
+    expected = differences(lambda z: integrate(made, made.start, z, time, simulation, 2), z)
+    for way in (by_differences, by_variational_equations):
         path, slopes = way(made, z, time, simulation, 2)
-        np.testing.assert_allclose(path, run(made, made.start, z, time, simulation, 2), rtol=1e-12)
+        np.testing.assert_allclose(path, integrate(made, made.start, z, time, simulation, 2), rtol=1e-12)
         np.testing.assert_allclose(slopes, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
@@ -112,7 +117,7 @@ def test_paths_converge_to_those_of_a_solver_of_high_order():
 
     true = solve_ivp(rate, (0, 0.4), z[0].ravel(), "DOP853", time[0], rtol=1e-12, atol=1e-12).y[:8, -1]
     errors = [
-        np.abs(run_with_starts(made, z, time, which, n)[0][0, -1].ravel() - true).max() for n in (2, 4, 8)
+        np.abs(sensitivities(made, z, time, which, n)[0][0, -1].ravel() - true).max() for n in (2, 4, 8)
     ]
     assert errors[2] < 1e-4
     assert [a / b for a, b in itertools.pairwise(errors)] == pytest.approx([16, 16], rel=0.4)
@@ -124,7 +129,7 @@ def test_a_free_particle_goes_straight():
     far = z.copy()
     far[:, 0] += 1e6 * np.arange(4)[:, None]  # nobody near
     time = np.broadcast_to(np.linspace(0, 1, 4), (3, 4))
-    path, slopes = varied(made, far, time, simulation, 1)
+    path, slopes = by_variational_equations(made, far, time, simulation, 1)
     np.testing.assert_allclose(path[:, -1], far[:, 0] + far[:, 1], atol=1e-5)
     one = np.eye(8).reshape(4, 2, 8)
     np.testing.assert_allclose(slopes[0, -1], np.concatenate([one, one], axis=-1), atol=1e-5)

@@ -79,8 +79,9 @@ def test_natural_units_of_properties_are_powers_of_ten_near_them():
     (x, _, _), t = simulate(pairs(lambda r: 2 / r**2), 3, 2)
     shape = x.shape[0], x.shape[2]
     mass = np.broadcast_to([2e30, 6e24, 7e22], shape)
+    labels = np.broadcast_to(["star", "planet", "moon"], shape)
     given = {"mass": mass, "charge": np.broadcast_to([1.0, -2.0, 0.0], shape)}
-    data = Trajectories(x, t, properties=given | {"index": np.full(shape, 1e5)})
+    data = Trajectories(x, t, properties=given | {"index": np.full(shape, 1e5), "species": labels})
     units = Natural.of(data)
     assert units.properties == {
         "mass": 1e25
@@ -89,6 +90,8 @@ def test_natural_units_of_properties_are_powers_of_ten_near_them():
     np.testing.assert_allclose(inside["mass"] * 1e25, mass)
     np.testing.assert_array_equal(inside["charge"], given["charge"])
     assert "mass in 1e+25" in units.words
+    np.testing.assert_allclose(units.given(inside)["mass"], mass)
+    assert (units.given(inside)["species"] == labels).all()
 
 
 def test_data_of_order_one_stay_as_they_are():

@@ -11,7 +11,7 @@ import scipy.optimize
 import sympy
 from jaxtyping import Float, Int
 
-from sciml.distill.motion.pull import Pull
+from sciml.distill.motion.accelerations import Accelerations
 from sciml.distill.motion.rows import Observed
 from sciml.distill.motion.structure import Strength
 from sciml.physics.vectors import VECTORS
@@ -154,7 +154,7 @@ class Model:
         simulation: Int[Array, "*batch"] | int = 0,
     ) -> Float[Array, "*batch particles dim"]:
         """Return accelerations; parameters and simulations may differ along the batch."""
-        return Pull(self, values, simulation)(x, v)
+        return Accelerations(self, values, simulation)(x, v)
 
 
 @dataclass(frozen=True, eq=False)

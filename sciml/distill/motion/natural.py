@@ -29,7 +29,12 @@ OTHERS = {"kg": "kilogram", "A": "ampere", "K": "kelvin", "mol": "mole", "cd": "
 
 @dataclass(frozen=True)
 class Natural:
-    """How many of the file's units the natural length, the natural time and those of given properties are."""
+    """How many of the file's units the natural length, the natural time and those of given properties are.
+
+    Attributes:
+        length, time: powers of ten.
+        properties: the same of given numbers that are far from one; of five at most, the others stay.
+    """
 
     length: float = 1.0
     time: float = 1.0
@@ -85,10 +90,7 @@ class Natural:
 
     def given(self, properties: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return given properties that are in natural units in the file's."""
-        return {
-            name: values * self.properties[name] if name in self.properties else values
-            for name, values in properties.items()
-        }
+        return self._rescaled(properties, 1)
 
     def inside(self, data: Trajectories) -> Trajectories:
         """Return trajectories in natural units."""
@@ -104,10 +106,7 @@ class Natural:
             acceleration=scaled(data.acceleration, rate * self.time),
             acceleration_error=scaled(data.acceleration_error, rate * self.time),
             box=scaled(data.box, 1 / self.length),
-            properties={
-                name: values / self.properties[name] if name in self.properties else values
-                for name, values in data.properties.items()
-            },
+            properties=self._rescaled(data.properties, -1),
         )
 
     def outside(self, law: Law) -> Law:
@@ -131,6 +130,12 @@ class Natural:
         if not law.terms:
             return replace(law, expression=fresh[0].expression, constants=constants)
         return replace(law, terms=tuple(fresh), expression=total(fresh), constants=constants)
+
+    def _rescaled(self, properties: Mapping[str, np.ndarray], power: int) -> dict[str, np.ndarray]:
+        return {
+            name: values * self.properties[name] ** power if name in self.properties else values
+            for name, values in properties.items()
+        }
 
     def _property(self, symbol: str) -> str:
         """Return the given property with a natural unit that a variable is, "" if it is none."""

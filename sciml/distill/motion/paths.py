@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from sciml.distill.motion.model import Model
 from sciml.distill.motion.rows import Observed
-from sciml.distill.motion.trajectories import run, run_with_starts
+from sciml.distill.motion.trajectories import integrate, sensitivities
 from sciml.physics.differentiate import unwrap
 
 log = logging.getLogger(__name__)
@@ -187,10 +187,8 @@ def _windows(observed: Observed, spacings: float) -> tuple[_Windows, _Windows]:
 
 def _residual(model: Model, values: np.ndarray, z: np.ndarray, windows: _Windows, steps: int) -> np.ndarray:
     values = np.broadcast_to(values, (*z.shape[:-3], values.shape[-1]))
-    return (
-        run(model, values, z, windows.time, windows.simulation, steps) / windows.sigma[:, None, :, None]
-        - windows.position
-    )
+    path = integrate(model, values, z, windows.time, windows.simulation, steps)
+    return path / windows.sigma[:, None, :, None] - windows.position
 
 
 def _steps(model: Model, windows: _Windows) -> int:
@@ -208,16 +206,14 @@ def _steps(model: Model, windows: _Windows) -> int:
 
 def _linearize(model: Model, values: np.ndarray, z: np.ndarray, windows: _Windows, steps: int):
     """Return the squared residual and, for every window, residual and Jacobians of parameters and start."""
-    residual, by_start = _starts(model.with_parameters(values), z, windows, steps)
+    residual, by_start, good = _starts(model.with_parameters(values), z, windows, steps)
     scale = NUDGE * np.maximum(np.abs(values), 1e-3 * np.abs(values).max(initial=1e-9))
-    many_v = np.broadcast_to(values, (len(values) + 1, len(z), len(values))).copy()
+    many_v = np.broadcast_to(values, (len(values), len(z), len(values))).copy()
     for k in range(len(values)):
-        many_v[1 + k, :, k] += scale[k]
-    many_z = np.broadcast_to(z, (len(many_v), *z.shape))
-    path = run(model, many_v, many_z, windows.time, windows.simulation, steps)
-    moved = (path[1:] - path[0]) / windows.sigma[:, None, :, None]
-    by_value = moved.reshape(len(values), len(z), -1) / scale[:, None, None]
-    good = residual.any(1) & np.isfinite(by_value).all((0, 2))
+        many_v[k, :, k] += scale[k]
+    moved = _residual(model, many_v, np.broadcast_to(z, (len(values), *z.shape)), windows, steps)
+    by_value = (moved.reshape(len(values), *residual.shape) - residual) / scale[:, None, None]
+    good = good & np.isfinite(by_value).all((0, 2))
     residual = np.where(good[:, None], residual, 0.0)
     by_value, by_start = np.where(good[:, None], by_value, 0.0), np.where(good[:, None, None], by_start, 0.0)
     total = float((residual**2).sum()) if good.any() else np.inf
@@ -262,8 +258,8 @@ def _settled(
     """
     z, damping = windows.start, np.full(len(windows.start), 1e-3)
     for _ in range(SETTLING):
-        residual, jz = _starts(model, z, windows, steps)
-        square = np.where(residual.any(1), (residual**2).sum(1), np.inf)  # infinite where the path is lost
+        residual, jz, good = _starts(model, z, windows, steps)
+        square = np.where(good, (residual**2).sum(1), np.inf)
         normal = jz @ jz.transpose(0, 2, 1)
         diagonal = np.einsum("wkk->wk", normal)
         diagonal = np.maximum(diagonal, 1e-12 * diagonal.max(initial=1e-300))
@@ -303,14 +299,19 @@ def _followed(guide: Model, windows: _Windows) -> _Windows:
     return replace(windows, start=z).some(keep)
 
 
-def _starts(model: Model, z: np.ndarray, windows: _Windows, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return every window's residual and its Jacobian by the start; zeros where a path runs away."""
-    path, slopes = run_with_starts(model, z, windows.time, windows.simulation, steps)
+def _starts(
+    model: Model, z: np.ndarray, windows: _Windows, steps: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return every window's residual, its Jacobian by the start, and whether its path stays finite.
+
+    Where it runs away both are zero.
+    """
+    path, slopes = sensitivities(model, z, windows.time, windows.simulation, steps)
     sigma = windows.sigma[:, None, :, None]
     residual = (path / sigma - windows.position).reshape(len(z), -1)
     slopes = (slopes / sigma[..., None]).reshape(len(z), residual.shape[1], -1).transpose(0, 2, 1)
     good = np.isfinite(residual).all(1) & np.isfinite(slopes).all((1, 2))
-    return np.where(good[:, None], residual, 0.0), np.where(good[:, None, None], slopes, 0.0)
+    return np.where(good[:, None], residual, 0.0), np.where(good[:, None, None], slopes, 0.0), good
 
 
 def _held_out(model: Model, windows: _Windows, steps: int) -> float:

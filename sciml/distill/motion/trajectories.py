@@ -14,15 +14,15 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int
 
+from sciml.distill.motion.accelerations import Accelerations
 from sciml.distill.motion.model import Model
-from sciml.distill.motion.pull import Pull
 
 Array = np.ndarray
 NUDGE = 1e-6  # of a coordinate, relative to the spread of its kind
 FEW = 20_000  # pairs of all windows and nudges, below which they cost little beside their start
 
 
-def run(
+def integrate(
     model: Model,
     values: Float[Array, "*sets windows parameters"],
     z: Float[Array, "*sets windows 2 particles dim"],
@@ -44,7 +44,7 @@ def run(
         positions; not finite where a path runs away.
     """
     x, v = z[..., 0, :, :], z[..., 1, :, :]
-    path, pull = [x], Pull(model, values, simulation)
+    path, pull = [x], Accelerations(model, values, simulation)
     with np.errstate(all="ignore"):
         for step in _steps(time, steps):
             for _ in range(steps):
@@ -66,25 +66,25 @@ Paths = tuple[
 ]
 
 
-def run_with_starts(
+def sensitivities(
     model: Model,
     z: Float[Array, "windows 2 particles dim"],
     time: Float[Array, "windows times"],
     simulation: Int[Array, "windows"],
     steps: int,
 ) -> Paths:
-    """Integrate as `run` does, at the model's own parameters, with derivatives by the start.
+    """Integrate as `integrate` does, at the model's own parameters, with derivatives by the start.
 
     Returns:
         paths, and their derivatives by the coordinates of the start, positions first.
     """
     few = len(z) * z.shape[2] ** 2 * z[0].size < FEW
-    way: Callable[..., Paths] = nudged if few else varied
+    way: Callable[..., Paths] = by_differences if few else by_variational_equations
     return way(model, z, time, simulation, steps)
 
 
-def nudged(model: Model, z: Array, time: Array, simulation: Array, steps: int) -> Paths:
-    """Return what `run_with_starts` does by nudging each coordinate."""
+def by_differences(model: Model, z: Array, time: Array, simulation: Array, steps: int) -> Paths:
+    """Return what `sensitivities` does by finite differences, one for each coordinate."""
     size = z[0].size
     spread = np.sqrt((z**2).mean((0, 2, 3)))
     scale = NUDGE * np.broadcast_to(np.maximum(spread, 1e-9)[:, None, None], z.shape[1:]).ravel()
@@ -92,19 +92,19 @@ def nudged(model: Model, z: Array, time: Array, simulation: Array, steps: int) -
     flat = many.reshape(size + 1, len(z), size)
     for k in range(size):
         flat[1 + k, :, k] += scale[k]
-    path = run(model, model.start, many, time, simulation, steps)
+    path = integrate(model, model.start, many, time, simulation, steps)
     return path[0], np.moveaxis(path[1:] - path[0], 0, -1) / scale
 
 
-def varied(model: Model, z: Array, time: Array, simulation: Array, steps: int) -> Paths:
-    """Return what `run_with_starts` does by the variational equations."""
+def by_variational_equations(model: Model, z: Array, time: Array, simulation: Array, steps: int) -> Paths:
+    """Return what `sensitivities` does by the variational equations."""
     windows, _, particles, dim = z.shape
     size = particles * dim
     x, v = z[:, 0], z[:, 1]
     one = np.broadcast_to(np.eye(2 * size), (windows, 2 * size, 2 * size))
     dx, dv = one[:, :size], one[:, size:]
     path, slopes = [x], [dx]
-    forces = Pull(model, None, simulation)
+    forces = Accelerations(model, None, simulation)
 
     def pull(x: Array, v: Array, dx: Array, dv: Array) -> tuple[Array, Array]:
         a, by_x, by_v = forces.slopes(x, v)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from sciml.distill.structured.numeric import Constants, Gradient, bind, fill, template
 
-EARNED = 0.1  # of the decrease that a step promises
+GAIN_RATIO = 0.1  # least decrease by a step over the one that the tangent promises
 
 
 class Fit:
@@ -82,9 +82,10 @@ class Fit:
                 A = np.vstack([R, np.sqrt(damping) * np.eye(count)])
                 move = np.linalg.lstsq(A, np.r_[projected, np.zeros(count)], rcond=1e-15)[0] / size
                 new, new_r, new_gradient = self._step(self.values - move)
-                # A step that brings far less than the tangent promises may end where the formula is flat.
+                # Madsen, Nielsen & Tingleff 2004, section 2.4: a step that brings far less than the tangent
+                # promises may end where the formula is flat.
                 promised = loss - float(np.sum((r - J @ move) ** 2)) / len(r)
-                if new <= loss and (promised < tolerance * loss or loss - new >= EARNED * promised):
+                if new <= loss and (promised < tolerance * loss or loss - new >= GAIN_RATIO * promised):
                     break
                 damping *= 10
             else:

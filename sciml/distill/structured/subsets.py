@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from sciml.distill.front import FLOOR
+from sciml.distill.structured.gram import NODE, Columns, gpu
 
-NODE = float(np.log(10.0))  # description length of one node of a formula
 POOL = 12_000  # columns that sets grow by
 
 Chosen = tuple[int, ...]
@@ -29,6 +29,7 @@ class Subsets:
 
     Attributes:
         F: columns, weighted, freed of the ``always`` columns, and normalized.
+        columns: the same, on the GPU where there is one (``device`` is another one of torch).
         t: target, treated likewise.
         cost: nodes that each column adds to the formula.
     """
@@ -40,6 +41,7 @@ class Subsets:
         weights: Float[np.ndarray, "rows"],
         cost: Float[np.ndarray, "columns"],
         always: Float[np.ndarray, "rows fixed"] | None = None,
+        device: str | None = None,
     ):
         root = np.sqrt(weights)
         F, t = np.asarray(columns, np.float32) * root.astype(np.float32), target * root
@@ -59,8 +61,9 @@ class Subsets:
         self.b = (self.F @ t.astype(np.float32)).astype(float)
         self.tt = float(t @ t)
         self.term = 0.0
-        self.pool, self.pool_F = np.arange(len(self.F)), self.F
-        self._gram: tuple[np.ndarray, np.ndarray] | None = None
+        self.device = device or gpu()
+        self.columns = Columns(self.F, self.device)
+        self.pool, self.pool_columns = np.arange(len(self.F)), self.columns
 
     def length(self, rss: np.ndarray | float, cost: np.ndarray | float) -> np.ndarray:
         """Return the description length in nats of a residual sum of squares and a number of nodes."""
@@ -94,7 +97,7 @@ class Subsets:
         sizes.append(self._rank((int(k),) for k in order))
         if depth >= 2 and len(self.cost) >= 2:
             self.pool = self._likely(singles, POOL)
-            self.pool_F = self.F[self.pool]
+            self.pool_columns = Columns(self.F[self.pool], self.device)
             seeds = [s for _, s in sizes[1][:24]]
             pairs = self._rank([*self._pairs(self._likely(singles, 3000), 10 * keep), *self._grow(seeds, 8)])
             sizes.append(pairs)
@@ -137,28 +140,12 @@ class Subsets:
 
     def _pairs(self, k: np.ndarray, number: int, given: Chosen = ()) -> list[Chosen]:
         """Score all pairs among columns ``k``, beside the columns ``given``, from one Gram matrix."""
-        F, b, rest = self.F[k], self.b[k].astype(np.float32), self.tt
-        G = self.gram(k)
-        norm = np.ones(len(k), np.float32)
+        target, Q = self.t, None
         if given:
             Q = _basis(self.F[list(given)].T.astype(float))
-            r = self.t - Q @ (Q.T @ self.t)
-            P = F @ Q.astype(np.float32)
-            G, b, rest = G - P @ P.T, F @ r.astype(np.float32), float(r @ r)
-            norm = 1 - (P**2).sum(1)
-            ok = norm > 1e-4
-            scale = np.where(ok, 1 / np.sqrt(np.maximum(norm, 1e-4)), 0).astype(np.float32)
-            G, b = G * scale[:, None] * scale, b * scale
-        score = _pair_scores(G, b, rest, (self.cost[k] + self.term).astype(np.float32), self.rows)
-        top = np.argpartition(score.ravel(), min(number, score.size - 1))[:number]
-        pairs = [divmod(int(q), len(k)) for q in top if np.isfinite(score.flat[q])]
+            target = self.t - Q @ (Q.T @ self.t)
+        pairs = self.columns.best_pairs(k, target, self.cost[k] + self.term, number, Q)
         return [(*given, int(k[i]), int(k[j])) for i, j in pairs]
-
-    def gram(self, k: np.ndarray) -> np.ndarray:
-        """Return the Gram matrix of columns ``k``; the last one asked for is kept."""
-        if self._gram is None or not np.array_equal(self._gram[0], k):
-            self._gram = (k, self.F[k] @ self.F[k].T)
-        return self._gram[1]
 
     def _triples(self, k: np.ndarray, number: int) -> list[Chosen]:
         """Score all triples of columns ``k``: for each, all pairs beside it."""
@@ -173,7 +160,7 @@ class Subsets:
         """Return each set with each of its best ``number`` further columns, all sets in one product."""
         bases = [_basis(self.F[list(s)].T.astype(float)) for s in sets]
         rests = [self.t - Q @ (Q.T @ self.t) for Q in bases]
-        overlap = self.pool_F @ np.column_stack([*rests, *bases]).astype(np.float32)
+        overlap = self.pool_columns.overlap(np.column_stack([*rests, *bases]))
         out: list[Chosen] = []
         cost = self.cost[self.pool]
         place = len(sets)
@@ -202,17 +189,6 @@ class Subsets:
         """Replace two columns of a set at once: some columns help only together."""
         kept = {g for s in sets if len(s) > 2 for g in itertools.combinations(s, len(s) - 2)}
         return [new for given in sorted(kept)[:10] for new in self._pairs(likely, 10, given)]
-
-
-def _pair_scores(G: np.ndarray, b: np.ndarray, rest: float, cost: np.ndarray, rows: int) -> np.ndarray:
-    """Return the description lengths of all pairs i < j from inner products (in single precision)."""
-    det = 1 - G * G
-    gain = (b * b)[:, None] + (b * b) - 2 * np.outer(b, b) * G
-    with np.errstate(all="ignore"):
-        share = np.where(det > 1e-5, gain / (det * np.float32(max(rest, 1e-30))), 0)
-    score = (rows / 2) * np.log(np.maximum(1 - share, 1e-6)) + NODE * (cost[:, None] + cost)
-    score[np.tri(len(b), dtype=bool)] = np.inf
-    return score
 
 
 def _basis(columns: np.ndarray) -> np.ndarray:

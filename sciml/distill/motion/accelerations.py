@@ -37,7 +37,7 @@ class _Term:
         return any(dimension(name) == "speed" for name in (self.part.vector, self.part.argument))
 
 
-class Pull:
+class Accelerations:
     """Accelerations by a model.
 
     Args:
