@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from sciml.builders.atoms import ELEMENTS
 from sciml.builders.molecule import Molecules, molecule_graph, parse_molecules, without_hydrogens
-from sciml.builders.molecule.descriptors import DESCRIPTORS, molecule_descriptors
+from sciml.builders.molecule.descriptors import CHUNK, DESCRIPTORS, descriptor_tables
 from sciml.graph import Graph, Spec
 from sciml.models.descriptor_process import DescriptorProcess
 from sciml.models.dmpnn import DMPNN
@@ -270,10 +271,10 @@ class PropertyPredictor(nn.Module):
         self.eval()
         like = self.descriptor_mean
         parts = []
-        for rows in torch.arange(len(graph)).split(PREDICTED):
+        tables = descriptor_tables(mols, list(self.groups)) if self.groups else repeat(None)
+        for given, rows in zip(tables, torch.arange(len(graph)).split(CHUNK if self.groups else PREDICTED)):
             part = graph[rows]
-            if self.groups:
-                given = molecule_descriptors([mols[i] for i in rows.tolist()], list(self.groups))
+            if given is not None:
                 part = part.with_globals(descriptors=torch.from_numpy(given).to(like.dtype))
             parts.append(self.answer(part.to(like.device)).double().cpu())
         return torch.cat(parts).numpy()

@@ -185,10 +185,12 @@ def test_workers_give_the_same_graph(monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 5)
     here, there = [], []
     items = [*MANY, "C("]
-    assert same(molecule_graph(items, failures=here), molecule_graph(items, workers=1, failures=there))
+    alone = molecule_graph(items, workers=1, failures=here)
+    assert same(alone, molecule_graph(items, workers=2, failures=there))
     assert here == there
+    assert same(alone, molecule_graph(parse_molecules(items), workers=2))
     with pytest.raises(MoleculeError, match="row 14"):
-        molecule_graph(items, workers=1, strict=True)
+        molecule_graph(items, workers=2, strict=True)
 
 
 # ------------------------------------------------------------------ conformers
@@ -251,6 +253,37 @@ def test_a_file_of_structures_keeps_coordinates_and_lists_bad_records(tmp_path):
     (tmp_path / "empty.sdf").write_text("")
     with pytest.raises(MoleculeError, match="the file is empty"):
         read_sdf(tmp_path / "empty.sdf")
+
+
+TEXTS = """
+    [H]C [2H]OC [H][H] [H+] [HH] [H-] [NH4+] [H]O[H] C[C@H](F)Cl C[C@@]([H])(F)Cl
+    [H]C([H])([H])[C@]([H])(F)Cl F/C=C/F F/C=C\\F [H]/C(F)=C/F C/C=C\\C CC=C(C)/C=C/C C\\C=C\\1/CCCC1
+    C/C=C=C/C C1=CC=CC=C1 c1ccccc1 c1cccc1 [nH]1cccc1 O=c1[nH]cccc1 N(=O)=O CN(=O)=O C[N+]#[C-] [Na+].[Cl-]
+    C->[Fe] [CH3] [O] *C [13CH4] C(C)(C)(C)(C)C [Pt](Cl)(Cl)(N)N Cl[Pt@SP1](F)(N)Br C1CC1[C@H]1CC1
+    [C@H](C)(C)C C[C@@H]1CC[C@H](C)CC1 [C@@H]1(F)CC[C@@H](Cl)CC1 B1=NB=NB=N1 C1=CC=C[CH]C=C1
+    C[S@](=O)c1ccccc1 C[P@](=O)(O)c1ccccc1 C[Si@](F)(Cl)Br [U+2](=O)=O P(F)(F)(F)(F)F C1C[C@H]2CC[C@@H]1C2
+    FC(F)(F)[C@H]1C[C@@H]1C C1=CC2=CC=CC2=C1 CC(C)(C)c1cc2c(cc1)ccc2 O=[C@H]F [H]B1[H]B([H])[H]1
+    C[C@]12CCC3c4ccc(O)cc4CCC3C1CC[C@@H]2O CN1C=NC2=C1C(=O)N(C)C(=O)N2C C(
+"""
+MORE = ["OC1=CC=CC=C1 phenol", "FC=CF |c:1|", "Cc1cccc(I)c1-c1c(C)cccc1F |wU:5.5|"]
+
+
+@pytest.mark.parametrize("text", [*TEXTS.split(), *MORE])
+def test_molecules_are_those_of_rdkits_parser(text):
+    def told(mol):
+        each = [(x.GetIdx(), x.GetPropsAsDict(False, False)) for x in [*mol.GetAtoms(), *mol.GetBonds()]]
+        return mol.ToBinary(), Chem.MolToCXSmiles(mol), each
+
+    plain = Chem.MolFromSmiles(text)
+    texts = [text]
+    if plain is not None:
+        texts += [Chem.MolToSmiles(plain, kekuleSmiles=True), Chem.MolToSmiles(Chem.AddHs(plain))]
+        texts += Chem.MolToRandomSmilesVect(plain, 3, randomSeed=1)
+    for written in texts:
+        expected, mols = Chem.MolFromSmiles(written), parse_molecules([written]).mols
+        assert (expected is None) == (not mols)
+        if mols:
+            assert told(mols[0]) == told(expected)
 
 
 def test_parsing_alone_keeps_row_numbers():

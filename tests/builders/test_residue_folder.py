@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import sys
 
 import pytest
 from test_residues import entry
@@ -65,7 +66,7 @@ def test_folders_that_are_not_there_or_hold_nothing(tmp_path):
 
 
 def test_a_worker_that_dies_is_told_of_its_file(folder, monkeypatch):
-    if module.sys.platform != "linux":
+    if sys.platform != "linux":
         pytest.skip("workers are forked, and see the patch, on Linux only")
     read = module.read_residues
 

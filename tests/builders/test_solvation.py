@@ -100,6 +100,7 @@ def test_what_cannot_be_known_is_nan():
     assert np.isnan([metal[n] for n in ("polarization", "dipole", "charges", "polar_surface")]).all()
     assert metal["surface"] > 0
     assert np.isfinite(list(salt.values())).all()
+    assert np.isnan(list(described("C" * 101, "C" * 9)[0].values())).all()  # would take a minute
     one = np.zeros((2, 3))
     assert np.isfinite(born_radii(one, np.array([1.5, 1.9]), np.array([0.8, 0.9]))).all()
     assert solvation_descriptors([]).shape == (0, len(NAMES))

@@ -14,7 +14,9 @@ from sciml.builders.molecule.parse import Failure, Molecules, silent
 STEPS = 500  # of the force field, at most
 
 
-def embed(molecules: Molecules, number: int, *, seed: int = 0, optimize: bool = False) -> Molecules:
+def embed(
+    molecules: Molecules, number: int, *, seed: int = 0, optimize: bool = False, attempts: int = 0
+) -> Molecules:
     """Give each molecule conformers by ETKDG version 3 (Wang et al. 2020, doi 10.1021/acs.jcim.0c00025).
 
     Hydrogens are needed to place the others well: they are added for the embedding, and taken away again
@@ -25,6 +27,8 @@ def embed(molecules: Molecules, number: int, *, seed: int = 0, optimize: bool = 
         number: of conformers for each molecule; fewer where ETKDG finds no more.
         seed: of the coordinates; each molecule's do not depend on the others.
         optimize: relax them with MMFF94, where it has parameters for all atoms.
+        attempts: how often ETKDG tries, from its own start and then again from random coordinates; 0 is ten
+            times the number of atoms, which can take minutes for a cage or a peptide.
 
     Returns:
         Molecules with conformers; those for which there is none are among the failures.
@@ -37,7 +41,7 @@ def embed(molecules: Molecules, number: int, *, seed: int = 0, optimize: bool = 
     mols, rows, failures = [], [], list(molecules.failures)
     for mol, row in zip(molecules.mols, molecules.rows):
         with silent():
-            found = _embedded(mol, number, seed, optimize)
+            found = _embedded(mol, number, seed, optimize, attempts)
         if found.GetNumConformers():
             mols.append(found)
             rows.append(row)
@@ -51,9 +55,10 @@ def positions(mol: Chem.Mol) -> Float[np.ndarray, "conformers atoms 3"]:
     return np.stack([conformer.GetPositions() for conformer in mol.GetConformers()])
 
 
-def _embedded(mol: Chem.Mol, number: int, seed: int, optimize: bool) -> Chem.Mol:
+def _embedded(mol: Chem.Mol, number: int, seed: int, optimize: bool, attempts: int) -> Chem.Mol:
     parameters: Any = rdDistGeom.ETKDGv3()
     parameters.randomSeed = seed
+    parameters.maxIterations = attempts
     full = Chem.AddHs(mol)
     rdDistGeom.EmbedMultipleConfs(full, number, parameters)
     if not full.GetNumConformers():  # cages and large rings start better from random coordinates

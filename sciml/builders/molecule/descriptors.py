@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,9 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from sciml.builders.molecule.parse import silent
 from sciml.builders.molecule.solvation import NAMES, solvation_descriptors
+from sciml.builders.workers import in_processes
 
+CHUNK = 32  # molecules that a worker takes at a time
 LEFT_OUT = ("Ipc",)  # grows exponentially with the molecule; AvgIpc says the same in numbers of use
 FRAGMENTS, RADIUS = 1024, 1  # numbers that fragments are sorted into, and how many bonds far one reaches
 Table = Float[np.ndarray, "molecules descriptors"]
@@ -86,13 +89,46 @@ def descriptor_names(groups: Sequence[str] = ("rdkit",)) -> tuple[str, ...]:
     return tuple(name for group in _known(groups) for name in DESCRIPTORS[group].names())
 
 
-def molecule_descriptors(mols: Sequence[Chem.Mol], groups: Sequence[str] = ("rdkit",)) -> Table:
+def molecule_descriptors(
+    mols: Sequence[Chem.Mol],
+    groups: Sequence[str] = ("rdkit",),
+    *,
+    workers: int | None = None,
+    progress: bool | None = None,
+) -> Table:
     """Return the descriptors of groups (see `DESCRIPTORS`), side by side; NaN where one is not defined.
+
+    Args:
+        mols: RDKit's Mol objects.
+        groups: names in `DESCRIPTORS`.
+        workers: processes that compute, `CHUNK` molecules at a time; as many as there are cores by default,
+            none besides this one for 1.
+        progress: show a bar; by default on a terminal, from the third second on.
 
     Raises:
         ValueError: an unknown group.
     """
-    parts = [DESCRIPTORS[group].values(mols) for group in _known(groups)]
+    tables = list(descriptor_tables(mols, groups, workers=workers, progress=progress))
+    return np.concatenate(tables) if tables else np.zeros((0, len(descriptor_names(groups))))
+
+
+def descriptor_tables(
+    mols: Sequence[Chem.Mol],
+    groups: Sequence[str] = ("rdkit",),
+    *,
+    workers: int | None = None,
+    progress: bool | None = None,
+) -> Iterator[Table]:
+    """Yield the rows of `molecule_descriptors`, `CHUNK` molecules at a time."""
+    chunks = [mols[i : i + CHUNK] for i in range(0, len(mols), CHUNK)]
+    return in_processes(
+        partial(_table, groups=_known(groups)), chunks,
+        workers=workers, progress=progress, name="descriptors of molecules", size=len,
+    )  # fmt: skip
+
+
+def _table(mols: Sequence[Chem.Mol], groups: Sequence[str]) -> Table:
+    parts = [DESCRIPTORS[group].values(mols) for group in groups]
     return np.concatenate(parts, axis=1) if parts else np.zeros((len(mols), 0))
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +17,11 @@ from sciml.builders.molecule.conformers import embed, positions
 from sciml.builders.molecule.featurize import Arrays, featurize
 from sciml.builders.molecule.labels import SPECS
 from sciml.builders.molecule.parse import Failure, MoleculeError, Molecules, parse_molecules, report
+from sciml.builders.workers import in_processes
 from sciml.graph import POSITION, Graph, Place, Spec
 
 log = logging.getLogger(__name__)
-CHUNK = 1000  # molecules that a worker takes at a time
+CHUNK, EMBEDDED = 1000, 50  # molecules that a worker takes at a time, without and with conformers to make
 LENGTH = Spec(irreps=POSITION.irreps, unit="angstrom", moves=True)
 
 Source = str | Chem.Mol | Iterable[str | Chem.Mol | None] | Molecules
@@ -36,7 +36,7 @@ def molecule_graph(
     seed: int = 0,
     strict: bool = False,
     failures: list[Failure] | None = None,
-    workers: int = 0,
+    workers: int | None = None,
     progress: bool | None = None,
 ) -> Graph:
     """Build one graph per molecule: atoms are nodes, each bond is an edge in both directions.
@@ -56,8 +56,9 @@ def molecule_graph(
         seed: of the conformers.
         strict: raise at the first row that cannot be read.
         failures: a list that takes what was left out.
-        workers: processes that read in parallel; 0 reads in this one.
-        progress: show a bar; by default with workers, where the output is a terminal.
+        workers: processes that read, a thousand rows at a time; as many as there are cores by default, none
+            besides this one for 1.
+        progress: show a bar; by default on a terminal, from the third second on.
 
     Raises:
         MoleculeError: no molecule could be read; or any could not, if ``strict``.
@@ -72,17 +73,17 @@ def molecule_graph(
     single = isinstance(molecules, str | Chem.Mol)
     items = [molecules] if single else molecules
     strict = strict or single
-    if isinstance(items, Molecules) or not workers:
-        parsed = items if isinstance(items, Molecules) else parse_molecules(items, strict=strict)
-        parts = [_build(parsed, **options)]
-    else:
-        items = list(items)
-        chunks = [(items[i : i + CHUNK], i, options) for i in range(0, len(items), CHUNK)]
-        parts = _parallel(chunks, workers, progress)
-    left_out = [failure for part in parts for failure in part[-1]]
+    parts, left_out = [], []
+    results = in_processes(
+        partial(_chunk, **options), _chunks(items, CHUNK if conformers in (0, "given") else EMBEDDED),
+        workers=workers, progress=progress, name="molecules", size=lambda chunk: len(chunk[0]),
+    )  # fmt: skip
+    for part in results:
+        parts.append(part)
+        left_out += part[-1]
+        if left_out and strict:
+            raise MoleculeError(f"{left_out[0]}. (strict=False leaves such rows out and lists them.)")
     total = sum(len(np.unique(part[1])) for part in parts) + len(left_out)
-    if left_out and strict:
-        raise MoleculeError(f"{left_out[0]}. (strict=False leaves such rows out and lists them.)")
     if total == len(left_out):
         raise MoleculeError(report(left_out, total) if total else "No molecules were given.")
     if left_out:
@@ -172,28 +173,18 @@ def _graph(parts: Sequence[Part]) -> Graph:
     )
 
 
-# ------------------------------------------------------------------- workers
+def _chunks(items: Iterable[Any] | Molecules, size: int) -> list[tuple[Any, int]]:
+    """Return pieces of what was given, and the row by which each is moved."""
+    if isinstance(items, Molecules):
+        starts = range(0, max(len(items), 1), size)
+        pieces = [Molecules(items.mols[i : i + size], items.rows[i : i + size]) for i in starts]
+        return [(replace(piece, failures=() if i else items.failures), 0) for i, piece in enumerate(pieces)]
+    items = list(items)
+    return [(items[i : i + size], i) for i in range(0, max(len(items), 1), size)]
 
 
-def _chunk(items: list[Any], start: int, options: dict[str, Any]) -> Part:
-    arrays, rows, pos, failures = _build(parse_molecules(items), **options)
-    moved = [Failure(f.row + start, f.text, f.reason) for f in failures]
-    return arrays, rows + start, pos, moved
-
-
-def _parallel(
-    chunks: list[tuple[list[Any], int, dict[str, Any]]], workers: int, progress: bool | None
-) -> list[Part]:
-    from rich.console import Console
-    from rich.progress import track
-
-    # A fork would copy torch's threads in a state that may hang; a fresh interpreter costs a second.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        tasks = [pool.submit(_chunk, *chunk) for chunk in chunks]
-        shown = track(
-            tasks,
-            description="molecules",
-            console=Console(stderr=True),
-            disable=not (sys.stderr.isatty() if progress is None else progress),
-        )
-        return [task.result() for task in shown]
+def _chunk(chunk: tuple[Any, int], **options: Any) -> Part:
+    items, start = chunk
+    molecules = items if isinstance(items, Molecules) else parse_molecules(items)
+    arrays, rows, pos, failures = _build(molecules, **options)
+    return arrays, rows + start, pos, [Failure(f.row + start, f.text, f.reason) for f in failures]

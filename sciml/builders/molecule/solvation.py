@@ -23,6 +23,7 @@ WATER = 78.4  # relative permittivity
 OFFSET = 0.09  # Å by which a sphere is smaller for the Born radius than for the surface
 NEAR = 1e-3  # Å, for ions of a salt that ETKDG puts onto each other
 SMOOTH = (1.0, 0.8, 4.85)  # of the tangent that bounds Born radii: OBC II of Onufriev et al.
+LARGEST, ATTEMPTS = 100, 200  # heavy atoms and attempts to find a conformer: peptides would take minutes
 CHARGED = 0.2  # charge from which an atom counts as polar
 # Radii (Å), close to Bondi's; and by what factor spheres are smaller where they take room from others.
 RADIUS = {1: 1.2, 6: 1.7, 7: 1.55, 8: 1.52, 9: 1.5, 15: 1.8, 16: 1.8, 17: 1.75, 35: 1.85, 53: 1.98}
@@ -48,7 +49,8 @@ NAMES = (
 def solvation_descriptors(mols: Sequence[Chem.Mol]) -> Float[np.ndarray, "molecules descriptors"]:
     """Return energies (kcal/mol), the dipole (Debye), the sum of |charges| and surfaces (Å²), as in `NAMES`.
 
-    NaN where there is no conformer; of what depends on charges also where MMFF94 does not know an atom.
+    NaN where there is no conformer, or more than `LARGEST` heavy atoms; of what depends on charges also where
+    MMFF94 does not know an atom.
     """
     with silent():
         rows = [_row(mol) for mol in mols]
@@ -117,9 +119,10 @@ def buried(
 
 
 def _row(mol: Chem.Mol) -> list[float]:
-    canonical = Chem.MolFromSmiles(Chem.MolToSmiles(mol))
-    drawn = None if canonical is None else Chem.AddHs(canonical)
-    found = () if drawn is None else embed(Molecules((drawn,), (0,)), 1).mols
+    small = mol.GetNumHeavyAtoms() <= LARGEST
+    canonical = Chem.MolFromSmiles(Chem.MolToSmiles(mol)) if small else None
+    drawn = () if canonical is None else (Chem.AddHs(canonical),)
+    found = embed(Molecules(drawn, (0,)[: len(drawn)]), 1, attempts=ATTEMPTS).mols
     return _described(found[0]) if found else [np.nan] * len(NAMES)
 
 

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import csv
 import logging
-import multiprocessing
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,12 +16,12 @@ import torch
 from sciml.builders.residue.build import Settings, arrays, read_residues, to_graph
 from sciml.builders.residue.rules import Report
 from sciml.builders.residue.surface import prepare
+from sciml.builders.workers import in_processes
 from sciml.graph import Graph
 
 log = logging.getLogger(__name__)
 
 SUFFIXES = tuple(s + z for s in (".pdb", ".ent", ".cif", ".mmcif") for z in ("", ".gz"))
-PROGRESS_FROM = 8  # files; fewer are done before one could read a bar
 
 
 class Failure(NamedTuple):
@@ -86,7 +81,7 @@ def residue_graphs(
         workers: processes; as many as the machine has cores by default, none besides this one for 1.
         strict: raise at the end if any file failed.
         failures: CSV file to write the failures to (path, reason); written, if empty, too.
-        progress: whether to show a bar; by default on a terminal and for many files.
+        progress: whether to show a bar; by default on a terminal, from the third second on.
 
     Raises:
         FileNotFoundError: there is no such folder, or no structure in it.
@@ -96,14 +91,18 @@ def residue_graphs(
     paths = find_structures(source)
     found: dict[str, list[tuple[dict, Report]]] = {}
     failed: list[Failure] = []
-    with _bar(len(paths), progress) as advance:
-        for path, result in _results(paths, partial(_work, settings=settings), workers):
-            if isinstance(result, str):
-                failed.append(Failure(path, result))
-                log.warning("%s: %s", path, result)
-            else:
-                found[path] = result
-            advance()
+    prepare()
+    results = in_processes(
+        partial(_work, settings=settings), paths,
+        workers=workers, progress=progress, name="structures",
+        died=lambda path: "the process that read it died",
+    )  # fmt: skip
+    for path, result in zip(paths, results):
+        if isinstance(result, str):
+            failed.append(Failure(path, result))
+            log.warning("%s: %s", path, result)
+        else:
+            found[path] = result
     failed.sort()
     if failures is not None:
         _write(failed, Path(failures))
@@ -144,65 +143,6 @@ def _work(path: str, settings: Settings) -> list[tuple[dict, Report]] | str:
         return [(arrays(table, settings), table.report) for table in tables]
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-
-
-def _results(paths: Sequence[str], work: partial, workers: int | None) -> Iterator[tuple[str, Any]]:
-    """Yield each path with its result as it comes."""
-    workers = min(workers or os.cpu_count() or 1, len(paths))
-    if workers <= 1:
-        yield from ((path, work(path)) for path in paths)
-        return
-    prepare()
-    left = list(paths)
-    try:
-        for path, result in _pooled(left, work, workers):
-            left.remove(path)
-            yield path, result
-    except BrokenProcessPool:
-        log.warning("a worker died; trying the %d files that are left one by one", len(left))
-        for path in left:
-            try:
-                yield from _pooled([path], work, 1)
-            except BrokenProcessPool:
-                yield path, "the process that read it died"
-
-
-def _pooled(paths: Sequence[str], work: partial, workers: int) -> Iterator[tuple[str, Any]]:
-    # Workers run NumPy only; forks start at once and need no guard in the user's script.
-    start = "fork" if sys.platform == "linux" else "spawn"
-    with ProcessPoolExecutor(workers, multiprocessing.get_context(start)) as pool:
-        futures: dict[Future, str] = {pool.submit(work, path): path for path in paths}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _bar(total: int, progress: bool | None) -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not (total >= PROGRESS_FROM and console.is_terminal if progress is None else progress):
-        return nullcontext(lambda: None)
-    columns = (TextColumn("structures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return _Bar(Progress(*columns, console=console, transient=True), total)
-
-
-class _Bar:
-    """A progress bar as a context that gives the function to call after each file."""
-
-    def __init__(self, bar: Any, total: int) -> None:
-        self.bar, self.total = bar, total
-
-    def __enter__(self) -> Any:
-        self.bar.__enter__()
-        return partial(self.bar.advance, self.bar.add_task("", total=self.total))
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.__exit__(*error)
 
 
 def _write(failed: Sequence[Failure], path: Path) -> None:
