@@ -69,7 +69,7 @@ class ContinuousFilter(DistanceMessages):
         scalar = kinds("0e")
         reach, weigh = graph.edges["envelope"][:, None], lambda radial: self.filter(radial.values)
         paths = tensor_paths(scalar, 0, scalar, self.channels)
-        (joined,) = weighted_convolution(paths, [x], reach, weigh, radial, graph)
+        (joined,) = weighted_convolution(paths, [x], reach, weigh, radial, graph, self.training)
         return self.update(graph, joined[:, 0])
 
     def update(self, graph: Graph, aggregated: Float[Tensor, "nodes channels"]) -> Graph:

@@ -130,7 +130,9 @@ class PaiNNLayer(DistanceMessages):
         harmonics = torch.cat([reach, reach * graph.edges["direction"]], dim=1)
         weigh = lambda radial: functional.linear(radial.values, weight, bias)
         products = _products(self.channels, before is not None)
-        scalars, arrows = weighted_convolution(products, features, harmonics, weigh, radial, graph)
+        scalars, arrows = weighted_convolution(
+            products, features, harmonics, weigh, radial, graph, self.training
+        )
         if before is not None:
             arrows = before + arrows.unflatten(2, (2, self.channels)).sum(2)
         return self.mixed(graph, graph.nodes["x"] + scalars[:, 0], arrows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,8 +15,12 @@ from torch.utils.checkpoint import checkpoint
 from sciml.graph import Graph
 from sciml.nn.equivariant.paths import Paths
 from sciml.nn.equivariant.product import fused_convolution
+from sciml.nn.memory import free_memory, kept_bytes
 from sciml.nn.pairs import Radial, pieces
 
+SPARE = (
+    3  # there must be room for so many times what a convolution keeps: for its derivatives and other layers
+)
 Weigh = Callable[[Radial], Float[Tensor, "rows paths*channels"]]
 
 
@@ -26,14 +31,16 @@ def weighted_convolution(
     weigh: Weigh,
     radial: Radial,
     graph: Graph,
+    training: bool = False,
 ) -> list[Float[Tensor, "nodes components slots*channels"]]:
     """Return `fused_convolution` with the weights that ``weigh`` gives.
 
     The weights, and what is between them and the distances, are most of what a network needs memory for.
-    Where edges are very many, the receivers are divided into `pieces`, and what a piece computes on its edges
-    is thrown away, to be computed once more when derivatives ask for it (Chen et al. 2016, arXiv 1604.06174):
-    the same numbers, for half as much time again. Memory then goes with nodes · channels, and a few numbers
-    for each edge.
+    Where edges are very many, the receivers are divided into `pieces`. In training, and if memory is scarce
+    beside what the first of them keeps for derivatives (`SPARE`), what they compute on their edges is thrown
+    away, to be computed once more when derivatives ask for it (Chen et al. 2016, arXiv 1604.06174): the same
+    numbers, for half as much time again. Memory then goes with nodes · channels, and a few numbers for each
+    edge.
     """
     if len(pieces(graph)) == 2:
         ends = graph.sender, graph.receiver, graph.num_nodes, radial.row
@@ -41,13 +48,16 @@ def weighted_convolution(
     parts = list(_parts(graph, radial))
     rows = [part.rows for part in parts]
     edges = harmonics.split([len(part.sender) for part in parts])
-    found = [
-        checkpoint(
-            _convolve, paths, part, weigh, *own, *x,
-            use_reentrant=False, preserve_rng_state=False,
-        )
-        for part, *own in zip(parts, radial.values.split(rows), radial.envelope.split(rows), edges)
-    ]  # fmt: skip
+    each = list(zip(parts, radial.values.split(rows), radial.envelope.split(rows), edges))
+    found, scarce = [], True
+    if not training:
+        with kept_bytes() as kept:
+            found = [_convolve(paths, each[0][0], weigh, *each[0][1:], *x)]
+        whole = sum(kept.values()) * graph.num_edges / max(len(parts[0].sender), 1)
+        scarce = SPARE * whole > free_memory(graph.device)
+    again = partial(checkpoint, _convolve, use_reentrant=False, preserve_rng_state=False)
+    for part, *own in each[len(found) :]:
+        found.append((again if scarce else _convolve)(paths, part, weigh, *own, *x))
     return [torch.cat(blocks) for blocks in zip(*found)]
 
 

@@ -7,11 +7,13 @@ from ase import Atoms
 from cases.atoms import CUTOFF, clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.checkpoint import checkpoint
 
 from sciml.builders import atoms_graph
 from sciml.graph import Graph
 from sciml.models import MACE, NequIP, PaiNN, SchNet
 from sciml.nn import pairs as module
+from sciml.nn import pieces as convolutions
 from sciml.nn import recording
 from sciml.nn.pairs import pairs, pieces
 
@@ -81,9 +83,14 @@ def test_who_must_see_edges_does():
     torch.testing.assert_close(recorded, energy)
 
 
+@pytest.mark.parametrize("room", ["much", "little", "in training"])
 @pytest.mark.parametrize("name", MODELS)
-def test_pieces_change_nothing(name, monkeypatch):
+def test_pieces_change_nothing(name, room, monkeypatch):
     """Of a few edges each, some receivers without any; with derivatives of the forces too."""
+    computed = []
+    once_more = lambda function, *of, **options: computed.append(0) or checkpoint(function, *of, **options)
+    monkeypatch.setattr(convolutions, "checkpoint", once_more)
+    monkeypatch.setattr(convolutions, "free_memory", lambda device: 1e9 if room == "much" else 1e3)
     torch.manual_seed(0)
     model, graph = MODELS[name]().double(), atoms_graph([*clusters(), Atoms("H")], CUTOFF)
 
@@ -92,10 +99,13 @@ def test_pieces_change_nothing(name, monkeypatch):
         loss = sum(value.square().sum() for value in found)
         return *found, *torch.autograd.grad(loss, list(model.parameters()))
 
+    model.train(room == "in training")
     whole = everything()
+    assert not computed
     monkeypatch.setattr(module, "EDGES", 4)
     assert len(pieces(graph)) > 4
     torch.testing.assert_close(everything(), whole)
+    assert bool(computed) == (room != "much")
     with torch.no_grad():
         torch.testing.assert_close(model.derivatives(graph), tuple(v.detach() for v in whole[:3]))
     monkeypatch.setattr(module, "pairs", lambda graph: None)

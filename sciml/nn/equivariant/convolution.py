@@ -119,7 +119,7 @@ class TensorConvolution(DistanceMessages):
         """Do without anything of the size edges × channels but the weights."""
         x = self.features(graph)
         harmonics = graph.edges["harmonics"]
-        found = weighted_convolution(self.paths, x, harmonics, self.weights, radial, graph)
+        found = weighted_convolution(self.paths, x, harmonics, self.weights, radial, graph, self.training)
         return self.combine(graph, found)
 
     def combine(
