@@ -170,8 +170,13 @@ class GraphStore:
         if isinstance(index, np.ndarray) and index.size == 0:
             index = index.astype(np.int64)
         try:
+            if self._chosen is None and isinstance(index, np.ndarray) and index.dtype.kind in "iu":
+                # A batch of a million graphs must not make a million numbers first.
+                return np.ravel_multi_index(
+                    (np.where(index < 0, index + len(self), index).reshape(-1),), (len(self),)
+                )
             return self.numbers[index].reshape(-1)
-        except IndexError:
+        except (IndexError, ValueError):
             raise IndexError(f"Graph {ids!r} of a store of {len(self)}.") from None
 
 
