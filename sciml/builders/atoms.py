@@ -68,10 +68,12 @@ def neighbours(
     from vesin import NeighborList
 
     lists = NeighborList(cutoff=float(cutoff), full_list=True, sorted=True)
-    sender, receiver, shift = lists.compute(
+    # vesin sorts by the first atom and counts cells to the second one; edges are sorted by their receiver.
+    receiver, sender, shift = lists.compute(
         points=positions, box=complete_cell(cell), periodic=np.asarray(pbc, dtype=bool), quantities="ijS"
     )
-    return Neighbours(sender.astype(np.int64), receiver.astype(np.int64), shift.astype(np.int64))
+    # Numbers of atoms are unsigned there; they are read as signed ones, not copied.
+    return Neighbours(sender.view(np.int64), receiver.view(np.int64), np.negative(shift, dtype=np.int64))
 
 
 def atoms_graph(
@@ -223,7 +225,7 @@ def check_apart(atoms: Atoms, pairs: Neighbours) -> None:
     squares = np.square(pairs.vectors(atoms.positions, atoms.cell.array)).sum(axis=1)
     close = np.flatnonzero(squares < COINCIDENT**2)
     if len(close):
-        i, j = int(pairs.sender[close[0]]), int(pairs.receiver[close[0]])
+        i, j = sorted((int(pairs.sender[close[0]]), int(pairs.receiver[close[0]])))
         symbols = atoms.get_chemical_symbols()
         image = " (a periodic image)" if pairs.shift[close[0]].any() else ""
         raise ValueError(

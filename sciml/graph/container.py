@@ -138,8 +138,10 @@ class Graph:
         if edges and "shift" in edges and "cell" not in (globals or {}):
             raise ValueError("edges.shift counts cells, but globals has no cell (graphs, dim, dim).")
 
-        order = torch.argsort(edge_index[1], stable=True)
-        edge_index = edge_index[:, order]
+        edges = dict(edges or {})
+        if not bool((edge_index[1, 1:] >= edge_index[1, :-1]).all()):  # neighbour lists come sorted
+            order = torch.argsort(edge_index[1], stable=True)
+            edge_index, edges = edge_index[:, order], {name: value[order] for name, value in edges.items()}
         graphs = torch.arange(num_graphs, device=device)
         graph_of_node = torch.repeat_interleave(graphs, node_counts)
         graph_of_sender = torch.repeat_interleave(
@@ -162,7 +164,7 @@ class Graph:
         return cls(
             edge_index=edge_index,
             nodes=dict(nodes),
-            edges={name: value[order] for name, value in (edges or {}).items()},
+            edges=edges,
             globals=dict(globals or {}),
             node_counts=node_counts,
             edge_counts=torch.bincount(graph_of_edge, minlength=num_graphs),
