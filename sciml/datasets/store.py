@@ -171,10 +171,9 @@ class GraphStore:
             index = index.astype(np.int64)
         try:
             if self._chosen is None and isinstance(index, np.ndarray) and index.dtype.kind in "iu":
-                # A batch of a million graphs must not make a million numbers first.
-                return np.ravel_multi_index(
-                    (np.where(index < 0, index + len(self), index).reshape(-1),), (len(self),)
-                )
+                # Of a million graphs a batch must not number all of them first.
+                index = index.astype(np.int64).reshape(-1)
+                return np.ravel_multi_index((np.where(index < 0, index + len(self), index),), (len(self),))
             return self.numbers[index].reshape(-1)
         except (IndexError, ValueError):
             raise IndexError(f"Graph {ids!r} of a store of {len(self)}.") from None

@@ -83,6 +83,7 @@ def molecule_graph(
         left_out += part[-1]
         if left_out and strict:
             raise MoleculeError(f"{left_out[0]}. (strict=False leaves such rows out and lists them.)")
+    left_out.sort(key=lambda failure: failure.row)
     total = sum(len(np.unique(part[1])) for part in parts) + len(left_out)
     if total == len(left_out):
         raise MoleculeError(report(left_out, total) if total else "No molecules were given.")
