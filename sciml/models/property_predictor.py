@@ -174,7 +174,13 @@ class PropertyPredictor(nn.Module):
         """Return descriptors, standardized, and behind them the counts, if wanted, as they are."""
         if not self.groups:
             return None
-        given, counted = graph.globals["descriptors"].tensor_split([self.num_descriptors], 1)
+        given, expected = graph.globals["descriptors"], sum(self.groups.values())
+        if given.shape[1] != expected:
+            raise ValueError(
+                f"The graphs have {given.shape[1]} descriptors, and the model reads {expected} "
+                f"({self.groups}): make it with the groups of the data (descriptors=data.groups)."
+            )
+        given, counted = given.tensor_split([self.num_descriptors], 1)
         scaled = (given - self.descriptor_mean) / self.descriptor_scale
         scaled = torch.nan_to_num(scaled, nan=0.0).clamp(-FAR, FAR)  # what is not defined is the mean
         return torch.cat([scaled, counted], 1) if counts else scaled

@@ -13,7 +13,7 @@ from ase.calculators.lj import LennardJones
 from sciml.datasets import Frames
 from sciml.distill import Constant, Law
 from sciml.distill.expression import evaluate
-from sciml.distill.pairs import PairCalculator, distill_pairs, write_pair_report
+from sciml.distill.pairs import PairCalculator, choose, distill_pairs, write_pair_report
 from sciml.distill.pairs.cutoff import find_cutoff
 from sciml.distill.pairs.fit import PairModel, fit_model, jacobian, residuals
 from sciml.distill.pairs.forms import BOOKS, Form, fit_curve
@@ -227,6 +227,21 @@ def test_standard_errors_are_those_of_the_noise():
     spread = np.sqrt(np.mean(np.square(missed), axis=0))
     assert (spread > 0.4).all()
     assert (spread < 2.0).all()
+
+
+def test_the_frames_decide_where_the_curve_of_a_network_is_wrong(monkeypatch):
+    """It waves about the truth, and a longer formula waves with it: that one is not the only one tried."""
+    monkeypatch.setattr(choose, "JOINT", 1)
+
+    def waving(r):
+        energy, force = TWO[AR, AR](r)
+        return energy + 5e-4 * np.cos(4 * r), force + 2e-3 * np.sin(4 * r)
+
+    frames = calculated(crystals(12), {(AR, AR): TWO[AR, AR]}, 6.0)
+    wrong = lambda frames: calculated(frames.atoms, {(AR, AR): waving}, 6.0)
+    law = distill_pairs(frames, network=wrong, cutoff=6.0, seconds=3.0).law
+    assert law.provenance["forms"] == {"Ar-Ar": "Lennard-Jones"}
+    assert law.constants["epsilon"].value == pytest.approx(0.0104, rel=1e-4)
 
 
 def test_a_truncated_potential_tells_its_cutoff():

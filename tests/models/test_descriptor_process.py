@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct, Matern
 
-from sciml.builders.molecule import molecule_descriptors, parse_molecules
+from sciml.builders.molecule import molecule_descriptors, molecule_graph, parse_molecules
 from sciml.models import PropertyPredictor
 from sciml.models.descriptor_process import (
     AMPLITUDES,
@@ -150,5 +150,8 @@ def test_networks_do_not_read_counts():
     assert model.process.points.shape == (3, 2 + 5)
     alone = PropertyPredictor(["y"], channels=4, points=3, descriptors={"fragments": 5})
     assert alone.members[0].readout[0].in_features == 4
+    few = molecule_graph("CCO").with_globals(descriptors=torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="have 3 descriptors, and the model reads 2"):
+        PropertyPredictor(["y"], channels=8, descriptors=2)(few)
     with pytest.raises(ValueError, match="fragments are counts and come last"):
         PropertyPredictor(["y"], channels=4, descriptors={"fragments": 5, "rdkit": 2})

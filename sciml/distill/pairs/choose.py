@@ -17,7 +17,7 @@ from sciml.distill.pairs.splines import Curve
 log = logging.getLogger(__name__)
 BETTER = 3.0  # a longer formula must leave so much less
 EQUAL = 1.2  # what is left within this factor is alike
-JOINT = 6  # formulas that are fitted to the frames
+JOINT, WRITTEN = 6, 4  # formulas that are fitted to the frames, and how many of the books at least
 ALIKE = 0.02  # of the largest force: formulas that differ by less are one
 FLOOR = 1e-4  # of the typical force: less than that is not looked at
 Fit = tuple[tuple[float, ...], float]  # constants, and what they leave of a curve
@@ -79,7 +79,9 @@ def trials(setting: Setting, found: Sequence[Form]) -> list[Trial]:
         for form in (*BOOKS, *found)
     }
     left = {form: float(np.sqrt(np.sum([o[1] ** 2 for o in own]))) for form, own in fits.items()}
-    chosen = sorted(fits, key=lambda form: left[form])[:JOINT]
+    # Curves that a network drew have errors of their own, which long formulas may follow: the frames decide.
+    ordered = sorted(fits, key=lambda form: left[form])
+    chosen = dict.fromkeys([*ordered[:JOINT], *[form for form in ordered if form.name][:WRITTEN]])
     choices = [tuple(None if c is None else form for c in setting.curves) for form in chosen]
     mixed = tuple(None if c is None else _best(fits, kind) for kind, c in enumerate(setting.curves))
     if len(set(mixed)) > 1:
