@@ -25,8 +25,6 @@ def main(arguments: list[str]) -> None:
             f"{', '.join(missing)} missing: python scripts/predict.py run=DIR input=FILE output=FILE"
         )
     run, source, target = (Path(str(options.pop(name))) for name in NEEDED)
-    if not source.exists():  # before libraries are loaded, which takes seconds
-        raise RunError(f"{source}: no such file.")
     kind = road("sciml.training.run:load_config")(run).get("task", {}).get("kind", "dynamics")
     if kind not in ROADS:
         raise RunError(
