@@ -32,17 +32,22 @@ def free_memory(device: torch.device) -> int:
 
 
 @contextmanager
-def kept_bytes() -> Iterator[dict[int, int]]:
+def kept_bytes(*given: Tensor) -> Iterator[dict[int, int]]:
     """Count what is kept for derivatives within: bytes of each memory, by its place.
 
     The values are those of tensors, of which several may share a memory; their sum is what it takes.
+
+    Args:
+        given: tensors whose memory was there before and does not count.
     """
     found: dict[int, int] = {}
+    before = {tensor.untyped_storage().data_ptr() for tensor in given}
 
     def pack(tensor: Tensor) -> Tensor:
         if tensor.device.type != "meta":
             storage = tensor.untyped_storage()
-            found[storage.data_ptr()] = storage.nbytes()
+            if storage.data_ptr() not in before:
+                found[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):

@@ -18,9 +18,8 @@ from sciml.nn.equivariant.product import fused_convolution
 from sciml.nn.memory import free_memory, kept_bytes
 from sciml.nn.pairs import Radial, pieces
 
-SPARE = (
-    3  # there must be room for so many times what a convolution keeps: for its derivatives and other layers
-)
+# There must be room for so many times what a convolution keeps: for its derivatives, and for other layers.
+SPARE = 3
 Weigh = Callable[[Radial], Float[Tensor, "rows paths*channels"]]
 
 
@@ -51,7 +50,7 @@ def weighted_convolution(
     each = list(zip(parts, radial.values.split(rows), radial.envelope.split(rows), edges))
     found, scarce = [], True
     if not training:
-        with kept_bytes() as kept:
+        with kept_bytes(*x, radial.values, radial.envelope, harmonics) as kept:
             found = [_convolve(paths, each[0][0], weigh, *each[0][1:], *x)]
         whole = sum(kept.values()) * graph.num_edges / max(len(parts[0].sender), 1)
         scarce = SPARE * whole > free_memory(graph.device)

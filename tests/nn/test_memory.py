@@ -63,6 +63,9 @@ def test_kept_is_what_the_derivative_needs_each_memory_once():
         z = y.exp() * x  # keeps exp(y), and x, y again
         z[:10].sum()  # a view keeps nothing
     assert sum(kept.values()) == 2 * 8000
+    with kept_bytes(x) as kept:
+        y[:10].detach() * x[:10]  # a part of x, whose memory was there, and ten numbers of y
+    assert sum(kept.values()) == 8000
     with torch.no_grad(), kept_bytes() as kept:
         x.sin()
     assert not kept

@@ -119,11 +119,14 @@ def buried(
 
 
 def _row(mol: Chem.Mol) -> list[float]:
-    small = mol.GetNumHeavyAtoms() <= LARGEST
-    canonical = Chem.MolFromSmiles(Chem.MolToSmiles(mol)) if small else None
-    drawn = () if canonical is None else (Chem.AddHs(canonical),)
-    found = embed(Molecules(drawn, (0,)[: len(drawn)]), 1, attempts=ATTEMPTS).mols
-    return _described(found[0]) if found else [np.nan] * len(NAMES)
+    unknown = [np.nan] * len(NAMES)
+    if mol.GetNumHeavyAtoms() > LARGEST:
+        return unknown
+    canonical = Chem.MolFromSmiles(Chem.MolToSmiles(mol))
+    if canonical is None:
+        return unknown
+    found = embed(Molecules((Chem.AddHs(canonical),), (0,)), 1, attempts=ATTEMPTS).mols
+    return _described(found[0]) if found else unknown
 
 
 def _described(mol: Chem.Mol) -> list[float]:
