@@ -15,7 +15,7 @@ from rdkit import Chem
 
 from sciml.builders.molecule import Failure, Molecules, parse_molecules, read_sdf, without_hydrogens
 from sciml.builders.molecule.parse import MoleculeError, report
-from sciml.datasets.tables import MISSING, finite_numbers, read_table, require_column
+from sciml.datasets.tables import MISSING, finite_numbers, read_table, require_column, to_numbers
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def read_molecule_table(
         table, first = read_table(path), 2
         smiles_column = find_smiles_column(table, smiles_column, path)
         molecules = parse_molecules(table[smiles_column])
-    targets = _target_columns(table, target_columns, smiles_column, split_column, path)
+    targets = _target_columns(table, target_columns, smiles_column, split_column, path, first)
     values = np.stack([_values(table[name], name, path, first) for name in targets], axis=1)
     file_rows = table.index.to_numpy() + first
     failures = [Failure(int(file_rows[f.row]), f.text, f.reason) for f in molecules.failures]
@@ -237,7 +237,12 @@ def _structures(path: Path) -> tuple[Any, Molecules]:
 
 
 def _target_columns(
-    table: Any, wanted: Sequence[str] | str | None, smiles: str | None, split: str | None, path: Path
+    table: Any,
+    wanted: Sequence[str] | str | None,
+    smiles: str | None,
+    split: str | None,
+    path: Path,
+    first: int,
 ) -> tuple[str, ...]:
     if split is not None:
         require_column(table, split, path)
@@ -253,7 +258,7 @@ def _target_columns(
         return names
     numeric = [name for name in table.columns if name not in (smiles, split) and _is_property(table[name])]
     if len(numeric) != 1:
-        said = ", ".join(numeric) if numeric else "none"
+        said = ", ".join(numeric) if numeric else "none" + _nearly(table, first)
         example = numeric[-1] if numeric else "NAME"
         raise ValueError(
             f"{path}: which columns shall be learned? Say it, as 'data.target_columns=[\"{example}\"]'. "
@@ -265,13 +270,22 @@ def _target_columns(
 
 def _is_property(column: Any) -> bool:
     """Whether a column holds different numbers, and does not just count the rows."""
-    import pandas as pd
-
     given = column[~column.str.lower().isin(MISSING)]
-    numbers = pd.to_numeric(given, errors="coerce")
+    numbers = to_numbers(given)
     if given.empty or numbers.isna().any() or numbers.nunique() < 2:
         return False
     return not (len(numbers) > 2 and (np.diff(numbers.to_numpy(dtype=float)) == 1).all())
+
+
+def _nearly(table: Any, first: int) -> str:
+    """Name the columns of which most cells are numbers, with a cell that is none."""
+    found = []
+    for name in table.columns:
+        given = table[name][~table[name].str.lower().isin(MISSING)]
+        none = to_numbers(given).isna()
+        if 0 < none.sum() < len(given) / 2:
+            found.append(f"{name!r} with {given[none].iloc[0]!r} in row {given.index[none][0] + first}")
+    return ", but for " + ", ".join(found) if found else ""
 
 
 def _values(column: Any, name: str, path: Path, first: int) -> Float[np.ndarray, "rows"]:

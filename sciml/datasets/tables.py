@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+log = logging.getLogger(__name__)
 MISSING = ("", "nan", "na", "n/a", "none", "null")  # what an empty cell may say
+LABELS = {  # words of two classes
+    word: float(label)
+    for label, words in enumerate(("false no inactive negative", "true yes active positive"))
+    for word in words.split()
+}
+DECIMAL_COMMA = r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$"
 
 
 def read_table(path: Path) -> Any:
     """Return a table of text, without blank lines; its index counts the lines below the header from 0.
 
-    Commas, semicolons and tabs separate columns.
+    Commas, semicolons and tabs separate columns. Spreadsheets write semicolons where the comma is the decimal
+    sign: in such a file, cells that are a number with a comma get a point.
 
     Raises:
         FileNotFoundError: no such file.
@@ -27,10 +36,11 @@ def read_table(path: Path) -> Any:
         raise FileNotFoundError(f"{path}: no such file.")
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         header = file.readline()
+    separator = max(",;\t", key=header.count)
     try:
         table = pd.read_csv(
             path,
-            sep=max(",;\t", key=header.count),
+            sep=separator,
             dtype=str,
             skip_blank_lines=False,
             keep_default_na=False,
@@ -49,7 +59,7 @@ def read_table(path: Path) -> Any:
     table = table[(table != "").any(axis=1)]  # blank lines
     if table.empty:
         raise ValueError(f"{path}: no rows below the header.")
-    return table
+    return _with_points(table, path) if separator == ";" else table
 
 
 def require_column(table: Any, column: str, path: Path) -> None:
@@ -64,15 +74,21 @@ def require_column(table: Any, column: str, path: Path) -> None:
     raise ValueError(f"{path}: no column {column!r}.{hint} There are: {', '.join(names)}.")
 
 
+def to_numbers(column: Any) -> Any:
+    """Return cells as numbers, NaN where they are none; a column of `LABELS` alone as 0 and 1."""
+    import pandas as pd
+
+    labels = column.str.lower().map(LABELS)
+    return pd.to_numeric(column, errors="coerce") if labels.isna().any() else labels
+
+
 def finite_numbers(column: Any, name: str, path: Path, first: int = 2) -> Float[np.ndarray, "rows"]:
     """Return cells as numbers; ``first`` is what an editor calls the first row.
 
     Raises:
         ValueError: a cell that is no finite number; row and column are named.
     """
-    import pandas as pd
-
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+    values = to_numbers(column).to_numpy(dtype=float)
     bad = ~np.isfinite(values)
     if bad.any():
         raise ValueError(
@@ -80,3 +96,16 @@ def finite_numbers(column: Any, name: str, path: Path, first: int = 2) -> Float[
             f"expected a finite number ({int(bad.sum())} such cells in this column)."
         )
     return values
+
+
+# -------------------------------------------------------------------- details
+
+
+def _with_points(table: Any, path: Path) -> Any:
+    """Return a table with a point in numbers that have a comma, and say so."""
+    pointed = table.replace(DECIMAL_COMMA, r"\1.\2", regex=True)
+    found = (pointed != table).to_numpy()
+    if found.any():
+        example = table.to_numpy()[found][0]
+        log.info("%s: %d numbers have a decimal comma, as %r, and are read so.", path, found.sum(), example)
+    return pointed

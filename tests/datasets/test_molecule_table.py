@@ -39,6 +39,29 @@ def test_several_targets_with_missing_values(tmp_path):
     assert [(f.row, f.reason) for f in found.left_out] == [(3, "no value of x, y")]
 
 
+def test_decimal_commas_of_a_spreadsheet(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "excel.csv"
+    path.write_bytes("\ufeffID;SMILES;logS (mol/l)\r\n7;C;-0,5\r\n3;CC;1\r\n9;CCC;1,25e-1\r\n".encode())
+    found = read_molecule_table(path, target_columns=["logS (mol/l)"])
+    assert found.values.ravel().tolist() == [-0.5, 1.0, 0.125]
+    assert "excel.csv: 2 numbers have a decimal comma, as '-0,5', and are read so." in caplog.text
+    path.write_text('SMILES,y\nC,1\nCCC,2\nCC,"1,500"\n')  # 1.5 or 1500: not for us to say
+    with pytest.raises(ValueError, match="row 4, column 'y' is '1,500'; expected a finite number"):
+        read_molecule_table(path, target_columns=["y"])
+    with pytest.raises(ValueError, match="are: none, but for 'y' with '1,500' in row 4"):
+        read_molecule_table(path)
+
+
+@pytest.mark.parametrize("words", [("no", "yes"), ("FALSE", "True"), ("inactive", "Active")])
+def test_labels_in_words(tmp_path, words):
+    no, yes = words
+    found = read_molecule_table(table(tmp_path, f"a,C,{yes}", f"b,CC,{no}", "c,CCC,", f"d,CCCC,{yes}"))
+    assert found.values.ravel().tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match="row 2, column 'logS' is"):
+        read_molecule_table(table(tmp_path, f"a,C,{yes}", "b,CC,0.5"), target_columns=["logS"])
+
+
 @pytest.mark.parametrize(
     ("header", "options", "message"),
     [
@@ -69,7 +92,7 @@ def test_no_guess_among_several_columns_of_numbers(tmp_path):
         read_molecule_table(table(tmp_path, "C,low", "CC,high", header="smiles,y"))
 
 
-@pytest.mark.parametrize(("cell", "shown"), [(">10", "'>10'"), ("inf", "'inf'"), ("1,5", None)])
+@pytest.mark.parametrize(("cell", "shown"), [(">10", "'>10'"), ("inf", "'inf'"), ("1.5,5", None)])
 def test_cells_that_are_no_numbers(tmp_path, cell, shown):
     path = table(tmp_path, "C;1", f"CC;{cell}", header="smiles;y")
     with pytest.raises(ValueError, match=f"row 3, column 'y' is {shown or ''}"):
