@@ -228,7 +228,7 @@ def show(found: dict, data: PropertyData, metrics: dict[str, Any], unit: str) ->
         for who, each in found.items():
             label = "network" if who == "test" else who.removeprefix("baseline/")
             cells = (each[name][m] for m in SHOWN[data.kind]) if name in each else ()
-            table.add_row(name, label, *("–" if np.isnan(c) else f"{c:.3f}" for c in cells))
+            table.add_row(name, label, *("–" if np.isnan(c) else f"{c:.4g}" for c in cells))
     Console().print(table)
     if data.kind == "regression":
         for name, values in found["test"].items():

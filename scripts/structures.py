@@ -178,10 +178,11 @@ def show(
     found: dict[str, dict[str, dict[str, float]]], model: StructurePredictor, metrics: dict[str, Any]
 ) -> None:
     """Print mean absolute errors beside what they are compared with."""
-    labels = [f"{name} [{_shown(model, name)[0]}]".replace("[", r"\[") for name in model.targets]
-    table = Table("", *labels, title=f"Mean absolute errors on {metrics['test/structures']} structures")
-    for who, per in found.items():
-        table.add_row(who, *(f"{_shown(model, n)[1] * per[n]['mae']:.4g}" for n in model.targets))
+    title = f"Mean absolute errors on {metrics['test/structures']} structures"
+    table = Table("", *found, title=title)  # a row for each property, so that it fits into any window
+    for name in model.targets:
+        unit, factor = _shown(model, name)
+        table.add_row(rf"{name} \[{unit}]", *(f"{factor * per[name]['mae']:.4g}" for per in found.values()))
     Console().print(table)
     print(
         "composition: a part of each element, added up; mean: of training.\n"
