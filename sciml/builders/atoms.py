@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,18 +61,16 @@ def neighbours(
     """
     if not 0 < cutoff < np.inf:
         raise ValueError(f"The cutoff is {cutoff} Å; it must be positive and finite.")
-    _check_cell(cell, pbc)
+    pbc = np.asarray(pbc, dtype=bool)
+    box = _box(cell, pbc)
     if len(positions) == 0:
         none = np.zeros(0, dtype=np.int64)
         return Neighbours(none, none, np.zeros((0, 3), dtype=np.int64))
-    from ase.geometry import complete_cell
     from vesin import NeighborList
 
     lists = NeighborList(cutoff=float(cutoff), full_list=True, sorted=True)
     # vesin sorts by the first atom and counts cells to the second one; edges are sorted by their receiver.
-    receiver, sender, shift = lists.compute(
-        points=positions, box=complete_cell(cell), periodic=np.asarray(pbc, dtype=bool), quantities="ijS"
-    )
+    receiver, sender, shift = lists.compute(points=positions, box=box, periodic=pbc, quantities="ijS")
     # Numbers of atoms are unsigned there; they are read as signed ones, not copied.
     return Neighbours(sender.view(np.int64), receiver.view(np.int64), np.negative(shift, dtype=np.int64))
 
@@ -234,14 +233,28 @@ def check_apart(atoms: Atoms, pairs: Neighbours) -> None:
         )
 
 
-def _check_cell(cell: Float[np.ndarray, "3 3"], pbc: Bool[np.ndarray, "3"]) -> None:
-    for axis in np.flatnonzero(pbc):
-        if not cell[axis].any():
-            raise ValueError(
-                f"The structure repeats along {'abc'[axis]}, but has no lattice vector there (the cell is "
-                f"{cell.tolist()}): set the cell, or pbc to False along {'abc'[axis]}."
-            )
-    vectors = cell[np.asarray(pbc, dtype=bool)]
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if len(vectors) and np.linalg.svd(vectors / lengths, compute_uv=False).min() < 1e-6:
-        raise ValueError(f"The lattice vectors {cell.tolist()} lie in one plane or along one line.")
+def _box(cell: Float[np.ndarray, "3 3"], pbc: Bool[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """Return lattice vectors with any ones along directions that are open and have none.
+
+    In plain numbers: for a small molecule, NumPy's calls take as long as its neighbours.
+    """
+    rows = cell.tolist()
+    vectors = [vector for vector, repeats in zip(rows, pbc.tolist()) if repeats]
+    if not all(map(any, vectors)):
+        axis = "abc"[next(i for i in range(3) if pbc[i] and not any(rows[i]))]
+        raise ValueError(
+            f"The structure repeats along {axis}, but has no lattice vector there (the cell is {rows}): set "
+            f"the cell, or pbc to False along {axis}."
+        )
+    if len(vectors) < 3:
+        from ase.geometry import complete_cell
+
+        cell = complete_cell(cell)
+    if len(vectors) > 1:
+        (a, b, c), (d, e, f) = vectors[:2]
+        normal = b * f - c * e, c * d - a * f, a * e - b * d
+        third = vectors[2] if len(vectors) == 3 else normal
+        volume = sum(x * y for x, y in zip(normal, third))
+        if abs(volume) < 1e-6 * math.hypot(a, b, c) * math.hypot(d, e, f) * math.hypot(*third):
+            raise ValueError(f"The lattice vectors {rows} lie in one plane or along one line.")
+    return cell

@@ -104,6 +104,7 @@ def test_wrapping_changes_no_vector_length():
         (Atoms("CO", [[0, 0, 0], [np.nan, 0, 0]]), r"atom 1 \(O\) stands at"),
         (Atoms("H", pbc=True), "no lattice vector"),
         (Atoms("H", cell=[[1, 0, 0], [0, 1, 0], [1, 1, 0]], pbc=True), "in one plane"),
+        (Atoms("H", cell=[[1, 2, 0], [0, 1, 0], [2, 4, 1e-8]], pbc=[1, 0, 1]), "along one line"),
         (Atoms("H", cell=[[np.inf, 0, 0], [0, 1, 0], [0, 0, 1]], pbc=True), "must be finite"),
     ],
 )
