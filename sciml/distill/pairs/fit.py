@@ -119,7 +119,8 @@ def fit_model(model: PairModel, parts: Sequence[PairRows], noise: tuple[float, f
         raise ValueError("the formula is not finite at the distances of the frames")
 
     def left(z: np.ndarray) -> np.ndarray:
-        found = residuals(model.with_parameters(z * scale), parts, noise)
+        with np.errstate(over="ignore", invalid="ignore"):  # a step too far; it is turned back below
+            found = residuals(model.with_parameters(z * scale), parts, noise)
         return np.where(np.isfinite(found), np.clip(found, -FAR, FAR), FAR)
 
     def slopes(z: np.ndarray) -> np.ndarray:
