@@ -136,10 +136,21 @@ class FrameFile:
     def _structures(self, start: int) -> Iterator[Atoms]:
         import ase.io
 
+        count = start
         try:
-            yield from islice(ase.io.iread(self.path, index=":", format=self.file_format), start, None)
+            for atoms in islice(ase.io.iread(self.path, index=":", format=self.file_format), start, None):
+                yield atoms
+                count += 1
         except Exception as error:  # each of ASE's many formats fails in its own way
-            raise ValueError(f"{self.path}: ASE cannot read it: {type(error).__name__}: {error}") from error
+            where = f" beyond frame {count - 1}, the last that is whole" if count else ""
+            hint = " A table of molecules is learned by experiment=molecules." if self._is_table else ""
+            raise ValueError(
+                f"{self.path}: ASE cannot read it{where}: {type(error).__name__}: {error}.{hint}"
+            ) from error
+
+    @property
+    def _is_table(self) -> bool:
+        return self.path.suffix.lower() in (".csv", ".tsv", ".smi", ".sdf")
 
     def _calculated(self, first: int, structures: list[Atoms], open_stress: list[int]) -> Frames:
         energy_key, forces_key, stress_key = self.keys
@@ -154,12 +165,19 @@ class FrameFile:
             if stress[-1] is not None and not atoms.pbc.all():
                 stress[-1] = None
                 open_stress.append(number)
-        if not np.isfinite(energy).any() and all(f is None for f in forces):
-            raise ValueError(
-                f"{self.path}: no frame has an energy or forces under the names {energy_key!r} and "
-                f"{forces_key!r}; the frames have {_names(structures) or 'no fields'}. Name them: "
-                "data.energy_key=..., data.forces_key=..."
-            )
+        missing = []
+        if not np.isfinite(energy).any():
+            missing.append(f"an energy (data.energy_key={energy_key})")
+        if all(force is None for force in forces):
+            missing.append(f"forces (data.forces_key={forces_key})")
+        said = (
+            f"{self.path}: no frame has {' or '.join(missing)}; the frames have "
+            f"{_names(structures) or 'no fields'}. Name what is meant."
+        )
+        if len(missing) == 2:
+            raise ValueError(said)
+        if missing and first == 0:
+            log.warning(said)
         return self._frames(first, structures, np.array(energy), forces, stress)
 
     def _frames(

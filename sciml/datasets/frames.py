@@ -176,8 +176,9 @@ def implausible(frames: Frames) -> list[str]:
     from ase.units import kB
 
     found = []
-    known = frames.take(np.flatnonzero(np.isfinite(frames.energy)))
-    if len(known) >= FEW and (known.energy != known.energy[0]).any():
+    measured = np.flatnonzero(np.isfinite(frames.energy))
+    if len(measured) >= FEW and np.ptp(frames.energy[measured]) > 0:
+        known = frames.take(measured)
         _, counts = known.composition
         rest = known.energy - counts @ np.linalg.lstsq(counts, known.energy, rcond=None)[0]
         temperature = float(np.sqrt(np.mean(rest**2 / (1.5 * counts.sum(1))))) / kB

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sciml.graph import Graph
-from sciml.models.tensor_potential import TensorPotential
+from sciml.models.tensor_potential import TensorPotential, check_degree
 from sciml.nn.equivariant import MACELayer
 from sciml.nn.equivariant.convolution import normal_
 from sciml.nn.equivariant.paths import features, kinds
@@ -23,8 +23,8 @@ class MACE(TensorPotential):
     Args:
         channels: of each irrep.
         layers: two in the paper; the last one gives scalars only.
-        lmax: of the harmonics.
-        degree: largest degree of the features that one layer hands to the next.
+        lmax: largest degree of the harmonics, 0 to 5.
+        degree: largest degree of the features that one layer hands to the next, 0 to 5.
         correlation: factors of the products, 1 to 3; interactions of one body more.
         radial: Bessel functions of the distance.
         hidden: widths of the networks that make weights of them.
@@ -33,7 +33,7 @@ class MACE(TensorPotential):
         cutoff, scale, references, repulsion: of `Potential`, whose envelope at the cutoff it has.
 
     Raises:
-        ValueError: a negative degree, a correlation that is not 1, 2 or 3.
+        ValueError: a degree that is negative or too large, a correlation that is not 1, 2 or 3.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class MACE(TensorPotential):
         super().__init__(
             channels, lmax, radial, cutoff=cutoff, scale=scale, references=references, repulsion=repulsion
         )
+        check_degree("degree", degree)
         scalars, reached = kinds("0e"), kinds("0e")
         self.layers = nn.ModuleList()
         for out in [features(degree, "natural")] * (layers - 1) + [scalars]:

@@ -22,7 +22,7 @@ class NequIP(TensorPotential):
     Args:
         channels: of each irrep.
         layers: interaction blocks; the last one gives scalars only.
-        lmax: largest degree of features and harmonics, 0 to 3.
+        lmax: largest degree of features and harmonics, 0 to 5.
         parity: ``both`` parities of each degree, as in the paper; the ``natural`` one of harmonics only, at
             less than half of the cost; or ``none``, where mirror images may differ in energy.
         radial: Bessel functions of the distance.
@@ -31,7 +31,7 @@ class NequIP(TensorPotential):
         cutoff, scale, references, repulsion: of `Potential`, whose envelope at the cutoff it has.
 
     Raises:
-        ValueError: an unknown parity, a negative degree.
+        ValueError: an unknown parity, a degree that is negative or too large.
     """
 
     def __init__(

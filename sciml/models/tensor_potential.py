@@ -15,6 +15,17 @@ from sciml.nn.equivariant.harmonics import harmonics_irreps
 from sciml.nn.pairs import Radial, radial_functions
 from sciml.nn.radial import bessel
 
+LARGEST = 5  # degree; its products take LLVM half a minute
+
+
+def check_degree(name: str, degree: int) -> None:
+    """Raise ValueError where a degree is negative, or so large that its products would take for ever."""
+    if not 0 <= degree <= LARGEST:
+        raise ValueError(
+            f"{name}={degree}; expected 0 to {LARGEST}. Published potentials have 3 at most: the number of "
+            "products grows with the third power, and that of their terms faster."
+        )
+
 
 class TensorPotential(Potential):
     """A potential whose layers mix tensors by harmonics of directions and Bessel functions of distances.
@@ -23,10 +34,13 @@ class TensorPotential(Potential):
 
     Args:
         channels: of scalars at the start, which depend on the element.
-        lmax: of the harmonics.
+        lmax: largest degree of the harmonics, 0 to 5.
         radial: Bessel functions of the distance.
         cutoff, scale, references, repulsion: of `Potential`. Without references all elements are known, each
             with weights of its own.
+
+    Raises:
+        ValueError: a degree that is negative or larger than 5.
     """
 
     order: Tensor
@@ -44,6 +58,7 @@ class TensorPotential(Potential):
         repulsion: str | None,
     ) -> None:
         super().__init__(cutoff, scale, references, repulsion)
+        check_degree("lmax", lmax)
         self.lmax, self.radial, self.mirror = lmax, radial, True
         known = list(range(ELEMENTS)) if self.references is None else sorted(self.references)
         order = torch.full((ELEMENTS,), len(known))  # what is not known lies beyond the embedding

@@ -76,11 +76,38 @@ def test_other_names_are_asked_for_and_taken(tmp_path):
     atoms = water(energy=None, forces=False)
     atoms.info["REF_energy"], atoms.arrays["REF_forces"] = -3.0, np.ones((3, 3))
     ase.io.write(tmp_path / "a.extxyz", atoms)
-    with pytest.raises(ValueError, match=r"the frames have REF_energy, REF_forces.*energy_key"):
+    with pytest.raises(ValueError, match=r"energy_key=energy.*the frames have REF_energy, REF_forces"):
         read_frames(tmp_path / "a.extxyz")
     found = read_frames(tmp_path / "a.extxyz", energy_key="REF_energy", forces_key="REF_forces")
     assert found.energy.tolist() == [-3.0]
     np.testing.assert_allclose(found.forces[0], 1.0)
+
+
+@pytest.mark.parametrize(("key", "missing"), [("energy_key", "an energy"), ("forces_key", "forces")])
+def test_one_name_of_two_that_is_not_there_is_said(key, missing, tmp_path, caplog):
+    """Eight frames, so that what is said of units is asked for as well."""
+    frames = [water(seed) for seed in range(8)]
+    for atoms in frames:
+        atoms.info["E0"], atoms.arrays["F0"] = atoms.calc.results["energy"], atoms.get_forces()
+        atoms.calc = None
+    ase.io.write(tmp_path / "a.extxyz", frames)
+    keys = {"energy_key": "E0", "forces_key": "F0"}
+    found = read_frames(tmp_path / "a.extxyz", **keys | {key: "other"})
+    assert f"no frame has {missing} (data.{key}=other); the frames have E0, F0" in caplog.text
+    assert np.isnan(found.energy).all() == (key == "energy_key")
+    assert all(f is None for f in found.forces) == (key == "forces_key")
+
+
+def test_a_file_that_breaks_off_says_where(tmp_path):
+    path = tmp_path / "a.extxyz"
+    ase.io.write(path, [water(seed) for seed in range(3)])
+    path.write_text("\n".join(path.read_text().splitlines()[:-2]))
+    with pytest.raises(ValueError, match="beyond frame 1, the last that is whole"):
+        read_frames(path)
+    path = path.rename(tmp_path / "a.csv")
+    path.write_text("smiles,y\nC,1\n")
+    with pytest.raises(ValueError, match="experiment=molecules"):
+        read_frames(path)
 
 
 def test_bad_files_and_units(ethanol, tmp_path):

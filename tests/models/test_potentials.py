@@ -272,3 +272,11 @@ def test_painn_layer_is_equations_7_to_10():
     after = layer(graph)
     torch.testing.assert_close(after.nodes["x"], x)
     torch.testing.assert_close(after.nodes["v"], v)
+
+
+@pytest.mark.parametrize(
+    ("model", "degrees"), [(NequIP, {"lmax": 6}), (MACE, {"degree": 6}), (MACE, {"lmax": -1})]
+)
+def test_degrees_that_nobody_can_pay_for(model, degrees):
+    with pytest.raises(ValueError, match="expected 0 to 5"):
+        model(channels=2, **degrees)
