@@ -10,6 +10,7 @@ import difflib
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -40,6 +41,8 @@ EXPECTED = (
     OSError,
     OmegaConfBaseException,
 )
+DURATION = re.compile(r"\d+(:\d\d?){3}")
+COUNTS = ("batch_size", "batch_edges", "epochs", "every", "members")
 INTERRUPTED = 130  # the shell's number for Ctrl-C
 
 
@@ -247,6 +250,10 @@ def _check_choice(override: Override) -> None:
 def _check_type(key: str, value: Any, default: Any) -> None:
     """A value must have the type of the default; null may stand anywhere, anything for a null."""
     value = str(value) if type(value).__name__ == "QuotedString" else value
+    if key.endswith(".max_time") and value is not None and not DURATION.fullmatch(str(value)):
+        raise ValueError(f"{key}={value}: expected DD:HH:MM:SS, as 00:00:20:00 for twenty minutes.")
+    if key.split(".")[-1] in COUNTS and isinstance(value, int | float) and value < 1:
+        raise ValueError(f"{key}={value}: expected 1 or more.")
     if value is None or default is None or default == {}:
         return
     kinds: dict[type, tuple[type, ...]] = {

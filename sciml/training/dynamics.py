@@ -23,6 +23,7 @@ from sciml.physics.differentiate import white_noise
 from sciml.physics.momentum import MomentumClosure, momentum_closure
 from sciml.training.data import GraphData
 from sciml.training.errors import RunError
+from sciml.training.fit import duration
 from sciml.training.run import AtomicCheckpoints, MetricsTable, load_checkpoint, quiet_lightning
 from sciml.training.stages import Stage
 from sciml.training.task import DynamicsTask
@@ -227,7 +228,8 @@ def train_dynamics(
         stages: see `Stage`.
         run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
         seed: of the order of batches.
-        accelerator, max_time: Lightning's.
+        accelerator: Lightning's.
+        max_time: at most, as DD:HH:MM:SS.
         devices, num_nodes, strategy: 1, 1 and auto.
         progress: show a progress bar; by default where the output is a terminal.
 
@@ -253,7 +255,7 @@ def train_dynamics(
     with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=epochs,
-            max_time=max_time,
+            max_time=None if max_time is None else duration(max_time),
             accelerator=accelerator,
             devices=devices,
             logger=MetricsTable(run_dir, before.get("global_step", 0)),

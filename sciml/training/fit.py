@@ -189,6 +189,21 @@ def progress(task: L.LightningModule, steps: float) -> float:
     return steps
 
 
+def duration(text: str | timedelta) -> timedelta:
+    """Return a time, which may be written as DD:HH:MM:SS.
+
+    Raises:
+        ValueError: of another form.
+    """
+    if isinstance(text, timedelta):
+        return text
+    try:
+        days, hours, minutes, seconds = map(int, text.split(":"))
+    except ValueError:
+        raise ValueError(f"max_time={text!r}: expected DD:HH:MM:SS, as 00:00:20:00.") from None
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
 def fit(
     task: SupervisedTask,
     data: L.LightningDataModule,
@@ -216,13 +231,15 @@ def fit(
         run_dir: gets ``checkpoints/last.ckpt`` and ``metrics.csv``.
         epochs: in all.
         validation: what is validated on; nothing is if it is empty.
-        accelerator, devices, num_nodes, max_time: Lightning's. Batches are divided among the devices.
+        accelerator, devices, num_nodes: Lightning's. Batches are divided among the devices.
+        max_time: at most, as DD:HH:MM:SS.
         strategy: auto or ddp: one process for each device (`AveragedGradients`).
         progress: show a progress bar; by default where the output is a terminal.
         every: epochs from one validation, and checkpoint, to the next.
 
     Raises:
         RunError: several devices for a task that cannot be divided, or another strategy.
+        ValueError: a time of another form.
     """
     run_dir = Path(run_dir)
     checkpoint = run_dir / "checkpoints" / "last.ckpt"
@@ -236,7 +253,7 @@ def fit(
     with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=epochs,
-            max_time=max_time,
+            max_time=None if max_time is None else duration(max_time),
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,

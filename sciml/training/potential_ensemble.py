@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from sciml.datasets.frames import Frames
 from sciml.graph import Graph
 from sciml.models import PotentialEnsemble, Prediction
 from sciml.training.conformal import conformal_half_width
+from sciml.training.fit import duration
 from sciml.training.potential import MEV, train_potential
 from sciml.training.processes import first
 from sciml.training.run import AtomicCheckpoints
@@ -134,16 +134,3 @@ def _errors(frames: Frames, found: list[Prediction]) -> tuple[np.ndarray, np.nda
     energy = np.abs(np.array([p.energy for p in found]) - frames.energy)
     unknown = lambda p, f: np.full_like(p.forces, np.nan) if f is None else np.abs(p.forces - f)
     return energy, np.concatenate([unknown(p, f) for p, f in zip(found, frames.forces)])
-
-
-def duration(text: str) -> timedelta:
-    """Return a time that is written as DD:HH:MM:SS.
-
-    Raises:
-        ValueError: of another form.
-    """
-    try:
-        days, hours, minutes, seconds = map(int, text.split(":"))
-    except ValueError:
-        raise ValueError(f"max_time={text!r}: expected DD:HH:MM:SS, as 00:00:20:00.") from None
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)

@@ -105,6 +105,8 @@ def test_no_experiment_says_what_is_to_be_found():
     [
         ("task.stages.adam.epocs=3", "Did you mean task.stages.adam.epochs"),
         ("sead=3", "Did you mean seed"),
+        ("trainer.max_time=20min", "expected DD:HH:MM:SS, as 00:00:20:00"),
+        ("task.stages.adam.batch_size=0", "expected 1 or more"),
         ("task.stages.adam.epochs=many", "expected a whole number"),
         ("task.stages.adam.epochs=1.5", "expected a whole number"),
         ("task.stages.adam.learning_rate=fast", "expected a number"),
