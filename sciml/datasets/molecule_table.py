@@ -18,6 +18,7 @@ from sciml.builders.molecule.parse import MoleculeError, report
 from sciml.datasets.tables import MISSING, finite_numbers, read_table, require_column, to_numbers
 
 log = logging.getLogger(__name__)
+FRAMES = (".xyz", ".extxyz", ".traj", ".db", ".npz")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def read_molecule_table(
         MoleculeError: nothing could be read; or something could not, if ``strict``.
     """
     path = Path(path)
+    if path.suffix.lower() in FRAMES:
+        raise ValueError(f"{path}: frames of atoms, no table; experiment=potential learns them.")
     if path.suffix.lower() == ".sdf":
         table, molecules, first = *_structures(path), 1
     else:

@@ -53,6 +53,11 @@ def test_decimal_commas_of_a_spreadsheet(tmp_path, caplog):
         read_molecule_table(path)
 
 
+def test_frames_are_sent_to_where_they_are_read(tmp_path):
+    with pytest.raises(ValueError, match="experiment=potential"):
+        read_molecule_table(table(tmp_path, file="frames.extxyz"))
+
+
 @pytest.mark.parametrize("words", [("no", "yes"), ("FALSE", "True"), ("inactive", "Active")])
 def test_labels_in_words(tmp_path, words):
     no, yes = words
