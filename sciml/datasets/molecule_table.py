@@ -15,7 +15,7 @@ from rdkit import Chem
 
 from sciml.builders.molecule import Failure, Molecules, parse_molecules, read_sdf, without_hydrogens
 from sciml.builders.molecule.parse import MoleculeError, report
-from sciml.datasets.tables import MISSING, finite_numbers, read_table, require_column, to_numbers
+from sciml.datasets.tables import MISSING, finite_numbers, is_labels, read_table, require_column, to_numbers
 
 log = logging.getLogger(__name__)
 FRAMES = (".xyz", ".extxyz", ".traj", ".db", ".npz")
@@ -259,7 +259,9 @@ def _target_columns(
                 "different columns, none of them that of the SMILES or of the division."
             )
         return names
-    numeric = [name for name in table.columns if name not in (smiles, split) and _is_property(table[name])]
+    candidates = [name for name in table.columns if name not in (smiles, split) and _is_property(table[name])]
+    # Flags such as True and False count where nothing else does.
+    numeric = [name for name in candidates if not is_labels(table[name])] or candidates
     if len(numeric) != 1:
         said = ", ".join(numeric) if numeric else "none" + _nearly(table, first)
         example = numeric[-1] if numeric else "NAME"

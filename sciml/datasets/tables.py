@@ -74,12 +74,16 @@ def require_column(table: Any, column: str, path: Path) -> None:
     raise ValueError(f"{path}: no column {column!r}.{hint} There are: {', '.join(names)}.")
 
 
+def is_labels(column: Any) -> bool:
+    """Whether all cells that are not empty are of `LABELS`."""
+    return bool(column.str.lower().isin([*LABELS, *MISSING]).all())
+
+
 def to_numbers(column: Any) -> Any:
     """Return cells as numbers, NaN where they are none; a column of `LABELS` alone as 0 and 1."""
     import pandas as pd
 
-    labels = column.str.lower().map(LABELS)
-    return pd.to_numeric(column, errors="coerce") if labels.isna().any() else labels
+    return column.str.lower().map(LABELS) if is_labels(column) else pd.to_numeric(column, errors="coerce")
 
 
 def finite_numbers(column: Any, name: str, path: Path, first: int = 2) -> Float[np.ndarray, "rows"]:

@@ -63,6 +63,7 @@ def test_labels_in_words(tmp_path, words):
     no, yes = words
     found = read_molecule_table(table(tmp_path, f"a,C,{yes}", f"b,CC,{no}", "c,CCC,", f"d,CCCC,{yes}"))
     assert found.values.ravel().tolist() == [1, 0, 1]
+    assert read_molecule_table(table(tmp_path, f"{yes},C,1", f"{no},CC,3")).targets == ("logS",)
     with pytest.raises(ValueError, match="row 2, column 'logS' is"):
         read_molecule_table(table(tmp_path, f"a,C,{yes}", "b,CC,0.5"), target_columns=["logS"])
 
