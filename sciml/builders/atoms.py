@@ -71,8 +71,8 @@ def neighbours(
     lists = NeighborList(cutoff=float(cutoff), full_list=True, sorted=True)
     # vesin sorts by the first atom and counts cells to the second one; edges are sorted by their receiver.
     receiver, sender, shift = lists.compute(points=positions, box=box, periodic=pbc, quantities="ijS")
-    # Numbers of atoms are unsigned there; they are read as signed ones, not copied.
-    return Neighbours(sender.view(np.int64), receiver.view(np.int64), np.negative(shift, dtype=np.int64))
+    # Numbers of atoms are unsigned there; they are read as signed ones, not copied. Shifts stay 32 bits wide.
+    return Neighbours(sender.view(np.int64), receiver.view(np.int64), np.negative(shift, out=shift))
 
 
 def atoms_graph(
@@ -153,7 +153,7 @@ def joined(structures: Sequence[Atoms], pairs: Sequence[Neighbours], dtype: torc
     }
     edges, graphs = {}, {}
     if any(structure.pbc.any() for structure in structures):
-        edges["shift"] = column(p.shift for p in pairs)
+        edges["shift"] = column(p.shift for p in pairs).to(torch.int64)
         cells = [structure.cell.array * structure.pbc[:, None] for structure in structures]
         graphs["cell"] = torch.from_numpy(np.stack(cells)).to(dtype)
     specs = {key: spec for key, spec in SPECS.items() if key[1] != "cell" or graphs}

@@ -148,7 +148,7 @@ def _neighbours(atoms: Atoms, cutoff: float | None) -> tuple[Tensor, Tensor]:
     if cutoff is None:
         return torch.zeros(2, 0, dtype=torch.long), torch.zeros(0, 3, dtype=torch.long)
     found = neighbours(atoms.positions, atoms.cell.array, atoms.pbc, cutoff)
-    return torch.from_numpy(np.stack(found[:2])), torch.from_numpy(found.shift)
+    return torch.from_numpy(np.stack(found[:2])), torch.from_numpy(found.shift).to(torch.long)
 
 
 def _tensors(values: dict[str, Any]) -> dict[str, Tensor]:
