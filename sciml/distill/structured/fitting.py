@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from sciml.distill.structured.numeric import Constants, Gradient, bind, fill, template
 
-GAIN_RATIO = 0.1  # least decrease by a step over the one that the tangent promises
+GAIN_RATIO = 0.25  # least decrease by a step over the one that the tangent promises
 
 
 class Fit:
