@@ -42,7 +42,7 @@ EXPECTED = (
     OmegaConfBaseException,
 )
 DURATION = re.compile(r"\d+(:\d\d?){3}")
-COUNTS = ("batch_size", "batch_edges", "epochs", "every", "members")
+COUNTS = ("batch_size", "batch_edges", "epochs", "every", "members")  # options of which there is at least 1
 INTERRUPTED = 130  # the shell's number for Ctrl-C
 
 

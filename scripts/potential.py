@@ -165,9 +165,10 @@ def _metrics(
 def show(found: dict[str, dict[str, float]], data: PotentialData, metrics: dict[str, Any]) -> None:
     """Print the network beside what it is compared with."""
     table = Table("", *WHO)  # a row for each error, so that it fits into any window
-    for name in (name for name in found["network"] if name in UNITS):
-        errors = (f"{found[who][name]:.3g}" if name in found[who] else "–" for who in WHO)
-        table.add_row(rf"{name.replace('_', ' ')} \[{UNITS[name]}]", *errors)
+    for name, unit in UNITS.items():
+        if name in found["network"]:
+            errors = (f"{found[who][name]:.3g}" if name in found[who] else "–" for who in WHO)
+            table.add_row(rf"{name.replace('_', ' ')} \[{unit}]", *errors)
     table.title = f"Errors on {len(data.test)} frames kept back ({data.test.source})"
     Console().print(table)
     print(

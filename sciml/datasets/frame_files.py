@@ -24,6 +24,7 @@ NAMES = {  # what files of arrays call things: rMD17, MD17, ASE
     "energies": ("energies", "E", "energy"),
     "forces": ("forces", "F"),
 }
+TABLES = (".csv", ".tsv", ".smi", ".sdf")  # of molecules, that belong elsewhere
 VIRIALS = ("virial", "virials")  # in info: minus the volume times the stress
 AT_A_TIME, ATOMS = 1000, 200_000  # frames of a part, and atoms, at most
 
@@ -143,14 +144,11 @@ class FrameFile:
                 count += 1
         except Exception as error:  # each of ASE's many formats fails in its own way
             where = f" beyond frame {count - 1}, the last that is whole" if count else ""
-            hint = " A table of molecules is learned by experiment=molecules." if self._is_table else ""
+            table = self.path.suffix.lower() in TABLES
+            hint = " A table of molecules is learned by experiment=molecules." if table else ""
             raise ValueError(
                 f"{self.path}: ASE cannot read it{where}: {type(error).__name__}: {error}.{hint}"
             ) from error
-
-    @property
-    def _is_table(self) -> bool:
-        return self.path.suffix.lower() in (".csv", ".tsv", ".smi", ".sdf")
 
     def _calculated(self, first: int, structures: list[Atoms], open_stress: list[int]) -> Frames:
         energy_key, forces_key, stress_key = self.keys

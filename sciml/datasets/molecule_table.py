@@ -18,7 +18,7 @@ from sciml.builders.molecule.parse import MoleculeError, report
 from sciml.datasets.tables import MISSING, finite_numbers, is_labels, read_table, require_column, to_numbers
 
 log = logging.getLogger(__name__)
-FRAMES = (".xyz", ".extxyz", ".traj", ".db", ".npz")
+FRAMES = (".xyz", ".extxyz", ".traj", ".db", ".npz")  # of atoms, that belong elsewhere
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def train_drug_target(
         seed: of the order of batches.
         trainer: for `fit`.
     """
-    steps = epochs * -(-len(train) // batch_size)
+    steps = epochs * len(Batches(train, batch_size))
     task = DrugTargetTask(model, steps, learning_rate, weight_decay, seed)
     data = GraphData(train, validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
     fit(task, data, run_dir, epochs=epochs, validation=validation, **trainer)

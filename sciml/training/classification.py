@@ -63,7 +63,7 @@ def train_classifier(
         seed: of the order of batches.
         trainer: for `fit`.
     """
-    steps = epochs * -(-len(train) // batch_size)
+    steps = epochs * len(Batches(train, batch_size))
     task = ClassificationTask(model, classes, steps, learning_rate, weight_decay)
     data = GraphData(train, validation, batch_size=batch_size, seed=seed)
     fit(task, data, run_dir, epochs=epochs, validation=validation, **trainer)

@@ -26,6 +26,9 @@ class Batches(IterableDataset):
             more. So batches of graphs of very different sizes take about the same time and memory.
         part: number of this process, and of all processes among which each batch is divided: of its graphs
             in order, each takes every so manieth. A part may be empty.
+
+    Raises:
+        ValueError: batches of no graph or no edge.
     """
 
     def __init__(
@@ -36,6 +39,8 @@ class Batches(IterableDataset):
         edges: int | None = None,
         part: tuple[int, int] = (0, 1),
     ) -> None:
+        if any(size is not None and size < 1 for size in (batch_size, edges)):
+            raise ValueError(f"batch_size={batch_size} and edges={edges} of a batch: expected 1 or more.")
         self.graph, self.batch_size, self.seed, self.edges, self.part = graph, batch_size, seed, edges, part
 
     def __len__(self) -> int:

@@ -80,7 +80,7 @@ def pretrain(
         seed: of batches and noise.
         trainer: for `fit`.
     """
-    steps = epochs * -(-len(train) // batch_size)
+    steps = epochs * len(Batches(train, batch_size))
     task = Pretraining(model, steps, learning_rate, weight_decay, seed)
     data = GraphData(train, validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
     fit(task, data, run_dir, epochs=epochs, validation=validation, **trainer)

@@ -262,7 +262,7 @@ def train_property(
         trainer: for `fit`.
     """
     model.learn_scales(data.train)
-    steps = epochs * -(-len(data.train) // batch_size)
+    steps = epochs * len(Batches(data.train, batch_size))
     task = PropertyTask(model, steps, learning_rate, weight_decay, seed, patience)
     batches = GraphData(data.train, data.validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
     fit(task, batches, run_dir, epochs=epochs, validation=data.validation, **trainer)

@@ -18,7 +18,7 @@ from sciml.datasets.pair_splits import split_pairs
 from sciml.datasets.pairs import Pairs
 from sciml.graph import Graph
 from sciml.models.collaborative_filter import CollaborativeFilter, preference_graph
-from sciml.training.data import GraphData
+from sciml.training.data import Batches, GraphData
 from sciml.training.fit import SupervisedTask, fit
 from sciml.training.ranking import ranking_metrics, recall_curve
 
@@ -196,7 +196,7 @@ def train_recommender(
         ValueError: a user who has all items, so that there is no negative.
     """
     model.remember(data.users, data.items, data.train.pairs.numpy())
-    steps = epochs * -(-len(data.train) // batch_size)
+    steps = epochs * len(Batches(data.train, batch_size))
     task = RecommendTask(model, data, steps, learning_rate, penalty=penalty, popularity=popularity, seed=seed)
     whole = max(len(data.validation), 1)
     batches = GraphData(data.train, data.validation, batch_size=batch_size, seed=seed, evaluated=whole)

@@ -13,7 +13,7 @@ from sciml.datasets.residue_tasks import ResidueTask
 from sciml.datasets.residues import asked
 from sciml.graph import Graph
 from sciml.models.residue_predictor import ResiduePredictor
-from sciml.training.data import GraphData
+from sciml.training.data import Batches, GraphData
 from sciml.training.fit import SupervisedTask, fit
 from sciml.training.processes import batch_mean
 from sciml.training.residue_scores import Answers
@@ -105,7 +105,7 @@ def train_residues(
         seed: of the order of batches, hidden contacts and noise.
         trainer: for `fit`.
     """
-    steps = epochs * -(-len(train) // batch_size)
+    steps = epochs * len(Batches(train, batch_size))
     training = ResidueTraining(
         model, steps, learning_rate, weight_decay, noise=noise, negatives=negatives, seed=seed
     )

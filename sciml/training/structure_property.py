@@ -245,7 +245,7 @@ def train_structures(
         epochs, batch_size, learning_rate, weight_decay, seed, decay, clip: see `StructureTask`.
         trainer: for `fit`.
     """
-    steps = epochs * -(-len(data.train) // batch_size)
+    steps = epochs * len(Batches(data.train, batch_size))
     task = StructureTask(model, steps, learning_rate, weight_decay, decay=decay, clip=clip, seed=seed)
     batches = GraphData(data.train, data.validation, batch_size=batch_size, seed=seed, evaluated=EVALUATED)
     fit(task, batches, run_dir, epochs=epochs, validation=data.validation, **trainer)

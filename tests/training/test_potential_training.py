@@ -171,6 +171,12 @@ def test_batches_by_edges_have_about_so_many(sizes, edges, seed):
     assert [p.node_counts.tolist() for p in parts] == [p.node_counts.tolist() for p in again]
 
 
+@pytest.mark.parametrize(("size", "edges"), [(0, None), (-3, None), (8, 0)])
+def test_batches_of_nothing_are_refused(size, edges):
+    with pytest.raises(ValueError, match="expected 1 or more"):
+        Batches(atoms_graph([Atoms("Ar")], 3.0), size, edges=edges)
+
+
 def test_lonely_atoms_and_pairs_out_of_reach_train_without_nan(ethanol):
     """Frames without a single edge, and with edges for some atoms only."""
     atoms = [
