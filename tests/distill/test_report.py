@@ -17,7 +17,7 @@ from sciml.distill.evaluate import RolloutComparison
 from sciml.distill.front import Candidate, Front
 from sciml.distill.pipeline import distill
 from sciml.distill.report import report, summary
-from sciml.distill.report.page import typeset
+from sciml.distill.report.page import mathml, typeset
 from sciml.graph import Graph
 from sciml.models.interaction_network import InteractionNetwork
 
@@ -343,3 +343,11 @@ def test_free_exponents_that_win_are_traced_to_their_formula(found):
     choice = dataclasses.replace(found.choice, best=found.choice.released)
     released = dataclasses.replace(found, choice=choice)
     assert [c["chosen"] for c in report(released).json["front"]] == [False, False, True]
+
+
+def test_a_decaying_exponential_stands_on_the_line():
+    a, b, r = sympy.symbols("a b r")
+    page = str(mathml(a * sympy.exp(-b * r) / r**6))
+    above, below = page.split("<mfrac>")[1].split("</mfrac>")[0].split("<msup>")
+    assert "exp" in above
+    assert "exp" not in below

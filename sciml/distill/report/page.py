@@ -114,6 +114,8 @@ def mathml(expression: sympy.Expr, target: str = "") -> Any:
     from markupsafe import Markup
     from sympy.printing.mathml import mathml as write
 
+    # SymPy's printer takes exp(-x) for a power and puts it below a line, as 1/e^x.
+    expression = expression.replace(sympy.exp, sympy.Function("exp"))
     body = write(expression, printer="presentation")
     if target:
         body = write(sympy.Symbol(target), printer="presentation") + "<mo>=</mo>" + body
