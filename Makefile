@@ -3,8 +3,6 @@
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Python compiles what it imports; compiling all files of all packages is a third of the installation.
-PIP   := $(BIN)/python -m pip install --no-compile
 ARGS  ?=
 
 # The first Python that the locked packages have wheels for. Another one: make PYTHON=/path/to/python
@@ -78,7 +76,7 @@ $(STAMP): requirements.lock pyproject.toml
 	    echo "Install them (Debian, Ubuntu: apt install python3-venv)."; exit 1; } >&2
 	@echo 'Installing into $(VENV): this takes some minutes once.'
 	@$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) "$$(grep -Eo '^torch==[0-9.]+' requirements.lock)"
-	@$(PIP) --quiet -r requirements.lock
-	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install "$$(grep -Eo '^torch==[0-9.]+' requirements.lock)"
+	@$(BIN)/python -m pip install --quiet -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
